@@ -1,0 +1,1 @@
+"""Intaglio carves trained neural networks into custom hardware."""

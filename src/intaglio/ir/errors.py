@@ -1,0 +1,41 @@
+"""Every error a user can cause, in one place: a message names the layer, the value and the remedy."""
+
+
+class IntaglioError(ValueError):
+    """Any error that Intaglio raises on purpose."""
+
+
+class UnsupportedLayer(IntaglioError):
+    """A layer or a control flow that has no integer lowering."""
+
+
+class RangeError(IntaglioError):
+    """A value or an accumulator that does not fit its width."""
+
+
+class ShapeError(IntaglioError):
+    """Shapes that do not fit together."""
+
+
+class GraphError(IntaglioError):
+    """A Graph that is not well formed, or text that is not a Graph."""
+
+
+class StructureError(IntaglioError):
+    """A structure (zeros, grid) that one method made and a later one destroyed."""
+
+
+class RecipeError(IntaglioError):
+    """A recipe that cannot be read or makes no sense."""
+
+
+class DataError(IntaglioError):
+    """A data set that is missing, truncated or of the wrong shape."""
+
+
+class DesignError(IntaglioError):
+    """A Graph that cannot be carved as asked: a folding, a unit or a device that does not fit."""
+
+
+class ToolError(IntaglioError):
+    """An external tool that is missing or failed."""
