@@ -1,0 +1,328 @@
+"""What a run found out, and the folder that keeps it.
+
+A `Measurement` is one number with its origin. A `RunFolder` keeps the files of one run; every file is written whole or
+not at all, and every finished step is marked with the hash of what went in and of what came out. So a run
+that was killed at any moment continues with the first step that is not finished.
+"""
+
+import difflib
+import errno
+import fcntl
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+
+from intaglio.ir.errors import DataError, IntaglioError
+
+Source = Literal["measured", "simulated", "synthesised", "modelled", "cited"]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A quantity that may be measured: its unit and what it means."""
+
+    unit: str
+    about: str
+
+
+NAMES: Mapping[str, Quantity] = {
+    "top1": Quantity("%", "samples whose largest output is the right class"),
+    "float_top1": Quantity("%", "the same for the float network that the run started from"),
+    "perplexity": Quantity("1", "exp of the mean cross entropy per token"),
+    "mismatches.torch_graph": Quantity("1", "output integers in which PyTorch and the Graph differ"),
+    "mismatches.graph_rtl": Quantity("1", "output integers in which the Graph and simulated SystemVerilog differ"),
+    "mismatches.graph_netlist": Quantity("1", "output integers in which the Graph and the synthesised netlist differ"),
+    "mismatches.verilator_cxxrtl": Quantity("1", "output integers in which two independent simulators differ"),
+    "cycles.latency": Quantity("cycle", "first beat in to last beat out of one isolated frame"),
+    "cycles.interval": Quantity("cycle", "distance of the last beats of consecutive frames under saturation"),
+    "ops": Quantity("op/cl", "additions and multiplications per classification; one MAC is two"),
+    "ops.multiply": Quantity("op/cl", "multiplications"),
+    "ops.add": Quantity("op/cl", "additions"),
+    "ops.shift": Quantity("op/cl", "shifts"),
+    "ops.xnor": Quantity("op/cl", "XNORs"),
+    "ops.lookup": Quantity("op/cl", "table look-ups"),
+    "sparsity": Quantity("%", "weights that are zero"),
+    "storage.float_bits": Quantity("bit", "weights and biases of the float network at 32 bits each"),
+    "storage.weight_bits": Quantity("bit", "weights as encoded, without side tables"),
+    "storage.side_bits": Quantity("bit", "all else that is stored: indices, scales, offsets, thresholds, tables"),
+    "storage.file_bytes": Quantity("byte", "a real file from which the same integers are decoded again"),
+    "compression": Quantity("1", "float_bits / (weight_bits + side_bits)"),
+    "traffic.bytes": Quantity("byte/cl", "bytes moved to and from memory outside the chip"),
+    "intensity": Quantity("op/byte", "ops / traffic.bytes"),
+    "area.lut": Quantity("cell", "look-up tables as the technology counts them"),
+    "area.lut4_eq": Quantity("LUT4", "LUT4 + 2 CCU2C + 4 TRELLIS_DPR16X4 (ECP5)"),
+    "area.ff": Quantity("cell", "flip-flops"),
+    "area.dsp": Quantity("cell", "hard multipliers"),
+    "area.bram": Quantity("cell", "block memories"),
+    "area.um2": Quantity("um2", "cell area of a standard-cell library"),
+    "fmax_mhz": Quantity("MHz", "highest clock after placement and routing"),
+    "throughput.cl_per_s": Quantity("cl/s", "classifications per second"),
+    "latency.s": Quantity("s", "cycles.latency at the clock used"),
+    "energy.j_per_cl": Quantity("J/cl", "energy per classification"),
+    "energy.cl_per_j": Quantity("cl/J", "classifications per joule"),
+    "duration.s": Quantity("s", "wall time of a step of the run; the subject is the step"),
+}
+"""Every name a record may have. People script against these: names are added, never changed."""
+
+
+def _known(kind: str, value: str, choices: Iterable[str]) -> None:
+    choices = tuple(choices)
+    if value not in choices:
+        near = difflib.get_close_matches(value, choices, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(choices)}"
+        raise DataError(f"unknown {kind} {value!r} in a measurement: {remedy}")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number: of what, how large, found how, by which tool.
+
+    The unit follows from the name (`NAMES`) and may be left out. `n` is the number of samples behind the value.
+    """
+
+    subject: str
+    name: str
+    value: float
+    source: Source
+    by: str
+    n: int | None = None
+    seeds: tuple[int, ...] = ()
+    note: str = ""
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        _known("name", self.name, NAMES)
+        _known("source", self.source, get_args(Source))
+        unit = NAMES[self.name].unit
+        if self.unit not in ("", unit):
+            raise DataError(f"{self.subject}: {self.name} is counted in {unit!r}, not in {self.unit!r}")
+        if not math.isfinite(self.value):
+            raise DataError(f"{self.subject}: {self.name} is {self.value}; a measurement is a finite number")
+        if not self.subject or not self.by:
+            raise DataError(f"{self.name} = {self.value}: say of what (subject) and by which tool or reference (by)")
+        object.__setattr__(self, "unit", unit)
+        object.__setattr__(self, "seeds", tuple(self.seeds))
+
+    def record(self) -> dict[str, Any]:
+        """The record of measurements.json, its keys in the published order."""
+        order = ("subject", "name", "value", "unit", "source", "by", "n", "seeds", "note")
+        return {key: list(self.seeds) if key == "seeds" else getattr(self, key) for key in order}
+
+    @classmethod
+    def from_record(cls, record: object) -> "Measurement":
+        """The inverse of `record`; raises DataError where keys are missing or unknown."""
+        if not isinstance(record, dict):
+            raise DataError(f"a measurement is a JSON object, not {record!r}")
+        entries = cast(dict[str, Any], record)
+        for key in entries:
+            _known("key", key, (f.name for f in fields(cls)))
+        try:
+            return cls(**{**entries, "seeds": tuple(entries.get("seeds", ()))})
+        except TypeError as error:
+            raise DataError(f"not a complete measurement: {entries!r} ({error})") from None
+
+
+def dump(measurements: Iterable[Measurement]) -> str:
+    """Measurements as JSON text, one record per line."""
+    lines = ",\n".join(json.dumps(m.record(), ensure_ascii=False) for m in measurements)
+    return f"[\n{lines}\n]\n" if lines else "[]\n"
+
+
+def load(text: str, where: str = "measurements") -> tuple[Measurement, ...]:
+    """The inverse of `dump`."""
+    try:
+        records = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where} is not JSON: {error}") from None
+    if not isinstance(records, list):
+        raise DataError(f"{where} must hold a list of records")
+    return tuple(Measurement.from_record(r) for r in cast(list[object], records))
+
+
+def find(measurements: Iterable[Measurement], name: str, source: Source | None = None) -> Measurement | None:
+    """The first measurement of that name (and source), or None."""
+    return next((m for m in measurements if m.name == name and source in (None, m.source)), None)
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: a temporary file beside it, flushed to the disk, then renamed.
+
+    A full disk raises IntaglioError and leaves what was there before.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if error.errno in _FULL:
+            raise IntaglioError(
+                f"the disk is full: {path} ({len(data)} bytes) could not be written and is as it was before. "
+                "Make room and run the same command again; finished steps are kept"
+            ) from error
+        raise
+
+
+def _digest(part: object, into: Any) -> None:
+    if isinstance(part, Path):
+        into.update(b"file" + part.read_bytes())
+    elif isinstance(part, bytes):
+        into.update(b"bytes" + part)
+    elif isinstance(part, np.ndarray):
+        into.update(f"array {part.dtype} {part.shape}".encode() + part.tobytes())
+    elif is_dataclass(part) and not isinstance(part, type):
+        into.update(json.dumps([type(part).__name__, asdict(part)], sort_keys=True, default=str).encode())
+    else:
+        into.update(json.dumps(part, sort_keys=True, default=str).encode())
+
+
+def content_key(*parts: object) -> str:
+    """A hash of values, arrays, dataclasses and (Path) file contents: equal parts, equal key."""
+    total = hashlib.sha256()
+    for part in parts:
+        inner = hashlib.sha256()
+        _digest(part, inner)
+        total.update(inner.digest())
+    return total.hexdigest()
+
+
+def code_key(*parts: str) -> str:
+    """A hash of our own sources below the given names ("ir", "train.py"; all if none): new code, new key."""
+    root = Path(__file__).parent
+    files: set[Path] = set()
+    for start in [root / part for part in parts] or [root]:
+        files.update([start] if start.is_file() else (p for p in start.rglob("*") if p.is_file()))
+    kept = sorted(p for p in files if "__pycache__" not in p.parts)
+    return content_key([str(p.relative_to(root)) for p in kept], *kept)
+
+
+# --- a run's folder ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a step leaves behind: files or directories inside the run folder, and numbers."""
+
+    files: tuple[Path, ...] = ()
+    measurements: tuple[Measurement, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run: `recipe.yaml graph.txt measurements.json model.safetensors rtl/ logs/ steps/ report.html`.
+
+    `steps/<name>.json` marks a finished step. Steps run in a fixed order; the folder does not know it.
+    """
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe as it was run."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def graph(self) -> Path:
+        """The integer network as text."""
+        return self.path / "graph.txt"
+
+    @property
+    def model(self) -> Path:
+        """The trained, approximated network."""
+        return self.path / "model.safetensors"
+
+    @property
+    def rtl(self) -> Path:
+        """The generated SystemVerilog and its memories."""
+        return self.path / "rtl"
+
+    @property
+    def logs(self) -> Path:
+        """What the tools said."""
+        return self.path / "logs"
+
+    @property
+    def report(self) -> Path:
+        """The report, one file."""
+        return self.path / "report.html"
+
+    @property
+    def measurements(self) -> Path:
+        """The machine-readable truth."""
+        return self.path / "measurements.json"
+
+    def read_measurements(self) -> tuple[Measurement, ...]:
+        """All records of measurements.json; raises DataError where there is no such file."""
+        if not self.measurements.is_file():
+            raise DataError(f"{self.path} holds no measurements.json: is it the folder of a run?")
+        return load(self.measurements.read_text(), str(self.measurements))
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        """Write a file of the folder, whole or not at all; returns its path."""
+        path = self.path / name
+        write_atomically(path, content)
+        return path
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep the folder for this process; the system lets go of it however the process ends."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise IntaglioError(f"another run is at work in {self.path}: wait for it, or choose another folder")
+            yield
+
+    def finished(self, name: str, key: str) -> tuple[Measurement, ...] | None:
+        """The measurements of a step finished with this key, all of its files unaltered; otherwise None."""
+        try:
+            marker = json.loads(self._marker(name).read_text())
+            whole = marker["key"] == key and all(_sha(self.path / f) == s for f, s in marker["files"].items())
+            return load(json.dumps(marker["measurements"])) if whole else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None  # no marker, or one that is not whole: the step is run again
+
+    def step(self, name: str, key: str, action: Callable[[], Product]) -> tuple[Measurement, ...]:
+        """The measurements of a step: those of the finished one, else those of `action`, which is then marked."""
+        done = self.finished(name, key)
+        if done is not None:
+            return done
+        self._marker(name).unlink(missing_ok=True)
+        product = action()
+        hashes = {str(f.relative_to(self.path)): _sha(f) for f in _files(product.files)}
+        records = [m.record() for m in product.measurements]
+        marker = {"step": name, "key": key, "files": hashes, "measurements": records}
+        write_atomically(self._marker(name), json.dumps(marker, indent=1, ensure_ascii=False) + "\n")
+        return product.measurements
+
+    def _marker(self, name: str) -> Path:
+        return self.path / "steps" / f"{name}.json"
+
+
+def _sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        yield from sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
