@@ -1,8 +1,8 @@
 """What a run found out, and the folder that keeps it.
 
-A `Measurement` is one number with its origin. A `RunFolder` keeps the files of one run; every file is written whole or
-not at all, and every finished step is marked with the hash of what went in and of what came out. So a run
-that was killed at any moment continues with the first step that is not finished.
+A `Measurement` is one number with its origin. A `RunFolder` keeps the files of one run; every file is written
+whole or not at all, and every finished step is marked with the hash of what went in and of what came out. So
+a run that was killed at any moment continues with the first step that is not finished.
 """
 
 import difflib
@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -37,10 +37,10 @@ NAMES: Mapping[str, Quantity] = {
     "top1": Quantity("%", "samples whose largest output is the right class"),
     "float_top1": Quantity("%", "the same for the float network that the run started from"),
     "perplexity": Quantity("1", "exp of the mean cross entropy per token"),
-    "mismatches.torch_graph": Quantity("1", "output integers in which PyTorch and the Graph differ"),
-    "mismatches.graph_rtl": Quantity("1", "output integers in which the Graph and simulated SystemVerilog differ"),
-    "mismatches.graph_netlist": Quantity("1", "output integers in which the Graph and the synthesised netlist differ"),
-    "mismatches.verilator_cxxrtl": Quantity("1", "output integers in which two independent simulators differ"),
+    "mismatches.torch_graph": Quantity("1", "outputs in which PyTorch and the Graph differ"),
+    "mismatches.graph_rtl": Quantity("1", "outputs in which Graph and simulation differ"),
+    "mismatches.graph_netlist": Quantity("1", "outputs in which Graph and netlist differ"),
+    "mismatches.verilator_cxxrtl": Quantity("1", "outputs in which two simulators differ"),
     "cycles.latency": Quantity("cycle", "first beat in to last beat out of one isolated frame"),
     "cycles.interval": Quantity("cycle", "distance of the last beats of consecutive frames under saturation"),
     "ops": Quantity("op/cl", "additions and multiplications per classification; one MAC is two"),
@@ -52,7 +52,7 @@ NAMES: Mapping[str, Quantity] = {
     "sparsity": Quantity("%", "weights that are zero"),
     "storage.float_bits": Quantity("bit", "weights and biases of the float network at 32 bits each"),
     "storage.weight_bits": Quantity("bit", "weights as encoded, without side tables"),
-    "storage.side_bits": Quantity("bit", "all else that is stored: indices, scales, offsets, thresholds, tables"),
+    "storage.side_bits": Quantity("bit", "indices, scales, offsets, thresholds, tables"),
     "storage.file_bytes": Quantity("byte", "a real file from which the same integers are decoded again"),
     "compression": Quantity("1", "float_bits / (weight_bits + side_bits)"),
     "traffic.bytes": Quantity("byte/cl", "bytes moved to and from memory outside the chip"),
@@ -85,7 +85,7 @@ def _known(kind: str, value: str, choices: Iterable[str]) -> None:
 class Measurement:
     """One number: of what, how large, found how, by which tool.
 
-    The unit follows from the name (`NAMES`) and may be left out. `n` is the number of samples behind the value.
+    The unit follows from the name (`NAMES`) and may be left out. `n` counts the samples behind the value.
     """
 
     subject: str
@@ -107,7 +107,7 @@ class Measurement:
         if not math.isfinite(self.value):
             raise DataError(f"{self.subject}: {self.name} is {self.value}; a measurement is a finite number")
         if not self.subject or not self.by:
-            raise DataError(f"{self.name} = {self.value}: say of what (subject) and by which tool or reference (by)")
+            raise DataError(f"{self.name} = {self.value}: say of what (subject) and by which tool (by)")
         object.__setattr__(self, "unit", unit)
         object.__setattr__(self, "seeds", tuple(self.seeds))
 
@@ -125,7 +125,8 @@ class Measurement:
         for key in entries:
             _known("key", key, (f.name for f in fields(cls)))
         try:
-            return cls(**{**entries, "seeds": tuple(entries.get("seeds", ()))})
+            complete: dict[str, Any] = {**entries, "seeds": tuple(entries.get("seeds", ()))}
+            return cls(**complete)
         except TypeError as error:
             raise DataError(f"not a complete measurement: {entries!r} ({error})") from None
 
@@ -152,7 +153,7 @@ def find(measurements: Iterable[Measurement], name: str, source: Source | None =
     return next((m for m in measurements if m.name == name and source in (None, m.source)), None)
 
 
-# --- files ---------------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------------
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -188,7 +189,8 @@ def _digest(part: object, into: Any) -> None:
     elif isinstance(part, bytes):
         into.update(b"bytes" + part)
     elif isinstance(part, np.ndarray):
-        into.update(f"array {part.dtype} {part.shape}".encode() + part.tobytes())
+        array = cast(np.ndarray[Any, np.dtype[Any]], part)
+        into.update(f"array {array.dtype} {array.shape}".encode() + array.tobytes())
     elif is_dataclass(part) and not isinstance(part, type):
         into.update(json.dumps([type(part).__name__, asdict(part)], sort_keys=True, default=str).encode())
     else:
@@ -215,7 +217,7 @@ def code_key(*parts: str) -> str:
     return content_key([str(p.relative_to(root)) for p in kept], *kept)
 
 
-# --- a run's folder ------------------------------------------------------------------------------------------------
+# --- a run's folder -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -228,9 +230,10 @@ class Product:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run: `recipe.yaml graph.txt measurements.json model.safetensors rtl/ logs/ steps/ report.html`.
+    """The folder of one run.
 
-    `steps/<name>.json` marks a finished step. Steps run in a fixed order; the folder does not know it.
+    It holds `recipe.yaml graph.txt measurements.json model.safetensors rtl/ logs/ report.html`, and
+    `steps/<name>.json` marks a finished step. Whoever runs the steps chooses their order and their keys.
     """
 
     path: Path
@@ -283,14 +286,15 @@ class RunFolder:
         return path
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Generator[None]:
         """Keep the folder for this process; the system lets go of it however the process ends."""
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise IntaglioError(f"another run is at work in {self.path}: wait for it, or choose another folder")
+                text = f"another run is at work in {self.path}: wait for it, or choose another folder"
+                raise IntaglioError(text) from None
             yield
 
     def finished(self, name: str, key: str) -> tuple[Measurement, ...] | None:
@@ -303,7 +307,7 @@ class RunFolder:
             return None  # no marker, or one that is not whole: the step is run again
 
     def step(self, name: str, key: str, action: Callable[[], Product]) -> tuple[Measurement, ...]:
-        """The measurements of a step: those of the finished one, else those of `action`, which is then marked."""
+        """The measurements of a finished step; or else do it, by `action`, and mark it finished."""
         done = self.finished(name, key)
         if done is not None:
             return done
