@@ -1,0 +1,164 @@
+"""Execution of a Graph: the plan made once, then chunks that stay in cache, over threads.
+
+Every node runs in the narrowest dtype that is exact for it: float32 when no intermediate value reaches 2**24,
+float64 below 2**53, else int64. Between nodes arrays are (batch, ...) views with the batch innermost in memory.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from intaglio.ir.errors import DataError, ShapeError
+from intaglio.ir.node import Node
+from intaglio.ir.op import Op
+from intaglio.ir.ops import Input
+from intaglio.ir.types import Array, Type
+
+_CHUNK = 1 << 20
+"""Elements of all wires of one chunk of samples."""
+_THREADED = 1 << 21
+"""Elements of all wires of a batch from which threads pay."""
+
+
+def exact_dtype(magnitude: int) -> "np.dtype[Any]":
+    """The narrowest dtype in which integers up to this magnitude are exact: float32, float64 or int64."""
+    if magnitude < 2**24:
+        return np.dtype(np.float32)
+    return np.dtype(np.float64) if magnitude < 2**53 else np.dtype(np.int64)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node to run: its inputs, its dtype, whether inputs change dtype, and the wires no longer needed."""
+
+    node: int
+    op: Op
+    inputs: tuple[int, ...]
+    dtype: "np.dtype[Any]"
+    casts: bool
+    done: tuple[int, ...]
+
+    def run(self, wires: list[Any]) -> None:
+        """Execute."""
+        arrays = [wires[i] for i in self.inputs]
+        if self.casts:
+            arrays = [array.astype(self.dtype, copy=False) for array in arrays]
+        wires[self.node] = self.op.execute(*arrays)
+
+
+class Plan:
+    """How to run a Graph: steps, dtypes and the size of a chunk."""
+
+    def __init__(self, nodes: Sequence[Node], outputs: Sequence[int]) -> None:
+        types = [[nodes[i].type for i in node.inputs] for node in nodes]
+        dtypes = [exact_dtype(node.op.magnitude(*of)) for node, of in zip(nodes, types, strict=True)]
+        self.count = len(nodes)
+        self.outputs = tuple(outputs)
+        self.inputs = tuple(i for i, node in enumerate(nodes) if isinstance(node.op, Input))
+        self.entries = [(nodes[i].name, nodes[i].type, dtypes[i]) for i in self.inputs]
+        self.shapes = [nodes[i].type.shape for i in self.outputs]
+        last = {wire: i for i, node in enumerate(nodes) for wire in node.inputs}
+        self.steps = [
+            Step(
+                i,
+                node.op,
+                node.inputs,
+                dtypes[i],
+                any(dtypes[wire] != dtypes[i] for wire in node.inputs),
+                tuple(w for w in set(node.inputs) if last[w] == i and w not in self.outputs),
+            )
+            for i, node in enumerate(nodes)
+            if i not in self.inputs
+        ]
+        self.elements = sum(
+            node.type.size + node.op.scratch(*of) for node, of in zip(nodes, types, strict=True)
+        )
+
+    def run(self, arrays: Sequence[npt.ArrayLike]) -> list[Array]:
+        """Outputs (int64, batch first) of a batch of inputs."""
+        values, batch = self._checked(arrays)
+        results = [np.empty((batch, *shape), dtype=np.int64) for shape in self.shapes]
+        chunk = max(1, _CHUNK // self.elements)
+        pieces = [slice(start, start + chunk) for start in range(0, batch, chunk)]
+
+        def run(piece: slice) -> None:
+            wires = self.wires([value[piece] for value in values])
+            for result, wire in zip(results, self.outputs, strict=True):
+                result[piece] = wires[wire]
+
+        if len(pieces) > 1 and batch * self.elements >= _THREADED:
+            with ThreadPoolExecutor(_processors()) as pool:
+                list(pool.map(run, pieces))
+        else:
+            for piece in pieces:
+                run(piece)
+        return results
+
+    def every(self, arrays: Sequence[npt.ArrayLike]) -> list[Array]:
+        """All wires (int64, batch first) of a batch of inputs."""
+        values, _ = self._checked(arrays)
+        return [wire.astype(np.int64, order="C") for wire in self.wires(values, keep=True)]
+
+    def wires(self, values: Sequence[Array], keep: bool = False) -> list[Any]:
+        """All wires of one chunk, None where no longer needed unless `keep`."""
+        wires: list[Any] = [None] * self.count
+        for wire, value, (_, _, dtype) in zip(self.inputs, values, self.entries, strict=True):
+            wires[wire] = _batch_last(value, dtype)
+        for step in self.steps:
+            step.run(wires)
+            if not keep:
+                for done in step.done:
+                    wires[done] = None
+        return wires
+
+    def _checked(self, arrays: Sequence[npt.ArrayLike]) -> tuple[list[Array], int]:
+        if len(arrays) != len(self.inputs):
+            names = ", ".join(name for name, _, _ in self.entries)
+            raise ShapeError(f"{len(arrays)} arrays for {len(self.inputs)} inputs ({names})")
+        values = [check(name, a, of) for (name, of, _), a in zip(self.entries, arrays, strict=True)]
+        batches = {len(value) for value in values}
+        if len(batches) != 1:
+            raise ShapeError(f"inputs have different batch sizes {sorted(batches)}")
+        return values, batches.pop()
+
+
+def _batch_last(value: Array, dtype: "np.dtype[Any]") -> Array:
+    """A (batch, ...) copy whose batch axis is innermost in memory."""
+    store = np.empty((*value.shape[1:], len(value)), dtype=dtype)
+    view = np.moveaxis(store, -1, 0)
+    view[...] = value
+    return view
+
+
+def check(name: str, array: npt.ArrayLike, of: Type) -> Array:
+    """The array, when it holds integers of the declared shape (batch, ...) and range; else an error naming it."""
+    value = np.asarray(array)
+    if value.shape[1:] != of.shape or value.ndim != len(of.shape) + 1:
+        raise ShapeError(f"input {name} has shape {value.shape}: expected (batch, {str(of.shape)[1:]}")
+    if value.dtype.kind not in "biuf":
+        raise DataError(f"input {name} has dtype {value.dtype}: give integers")
+    if value.size:
+        _check_values(name, value, of)
+    return value
+
+
+def _check_values(name: str, value: Array, of: Type) -> None:
+    low, high = of.range
+    if value.dtype.kind == "f":
+        wrong = value[~(np.isfinite(value) & (np.floor(value) == value))]
+        if wrong.size:
+            raise DataError(f"input {name} holds {wrong.flat[0]}, not an integer: quantise it with its Type")
+    least, most = value.min(), value.max()
+    if least < low or most > high:
+        bad = least if least < low else most
+        raise DataError(f"input {name} holds {bad}, outside {low}..{high}: quantise it with its Type")
+
+
+def _processors() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

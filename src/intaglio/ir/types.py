@@ -1,0 +1,107 @@
+"""What a wire carries: integers of a proved range on a grid of real values."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from intaglio.ir.errors import DataError, RangeError, ShapeError
+
+Array = npt.NDArray[Any]
+
+MAX_BITS = 62
+"""The widest wire or accumulator; int64 holds every intermediate value with a bit to spare."""
+
+ONE = (Fraction(1),)
+
+
+def fractions(scale: Fraction | int | Iterable[Fraction | int]) -> tuple[Fraction, ...]:
+    """A scale as a tuple of positive fractions; `ShapeError` when empty, `RangeError` when not positive."""
+    values = (scale,) if isinstance(scale, Fraction | int) else tuple(scale)
+    if not values:
+        raise ShapeError("an empty scale: give one value, or one per channel")
+    result = tuple(Fraction(value) for value in values)
+    if min(result) <= 0:
+        raise RangeError(f"scale {min(result)} is not positive: move the sign into the integers")
+    return result
+
+
+def width(low: int, high: int) -> int:
+    """Bits of the smallest integer that holds low..high: two's complement when low < 0; at least 1."""
+    if low < 0:
+        return max((-low - 1).bit_length(), high.bit_length() if high > 0 else 0) + 1
+    return max(high.bit_length(), 1)
+
+
+@dataclass(frozen=True)
+class Type:
+    """Integers of one shape (without the batch axis) in a proved range; real value = integer * scale.
+
+    shape: (C, H, W) or (N,).  range: (lowest, highest), both included.
+    scale: one value, or one per channel (axis 0); equal values collapse to one.
+    Raises ShapeError for an empty shape or a scale of another length, RangeError beyond `MAX_BITS`.
+    """
+
+    shape: tuple[int, ...]
+    range: tuple[int, int]
+    scale: tuple[Fraction, ...] = ONE
+
+    def __post_init__(self) -> None:
+        shape = tuple(int(size) for size in self.shape)
+        low, high = (int(bound) for bound in self.range)
+        scale = fractions(self.scale)
+        if not shape or min(shape) < 1:
+            raise ShapeError(f"shape {shape} is empty: every axis needs at least one element")
+        if len(scale) not in (1, shape[0]):
+            raise ShapeError(f"{len(scale)} scales for {shape[0]} channels: give one, or one per channel")
+        if low > high:
+            raise RangeError(f"range {low}..{high} is empty: swap its ends")
+        if width(low, high) > MAX_BITS:
+            raise RangeError(
+                f"{low}..{high} needs {width(low, high)} bits, more than {MAX_BITS}: "
+                "use fewer bits for weights or activations, or requantise earlier"
+            )
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "range", (low, high))
+        object.__setattr__(self, "scale", scale[:1] if len(set(scale)) == 1 else scale)
+
+    @property
+    def signed(self) -> bool:
+        """Whether negative values occur."""
+        return self.range[0] < 0
+
+    @property
+    def bits(self) -> int:
+        """Width of the smallest two's complement or unsigned integer that holds the range."""
+        return width(*self.range)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def largest(self) -> int:
+        """The largest absolute value of the range."""
+        return max(abs(self.range[0]), abs(self.range[1]))
+
+    def steps(self) -> npt.NDArray[np.float64]:
+        """The scale as float64, shaped so that it broadcasts against (..., *shape)."""
+        values = np.array([float(value) for value in self.scale])
+        return values.reshape(-1, *[1] * (len(self.shape) - 1))
+
+    def quantize(self, real: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Integers clip(floor(real / scale + 1/2), lowest, highest); `DataError` when not a number."""
+        values = np.asarray(real, dtype=np.float64)
+        if np.isnan(values).any():
+            raise DataError("a value is not a number (NaN): clean the data first")
+        rounded = np.floor(values / self.steps() + 0.5)
+        return np.clip(rounded, *self.range).astype(np.int64)
+
+    def dequantize(self, integers: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Real values integer * scale."""
+        return np.asarray(integers, dtype=np.float64) * self.steps()
