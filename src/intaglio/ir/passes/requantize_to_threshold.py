@@ -1,0 +1,37 @@
+"""requantize_to_threshold: few levels are cheaper by comparison than by multiplication."""
+
+from intaglio.ir.graph import Builder, Graph
+from intaglio.ir.ops import Requantize, Threshold
+from intaglio.ir.passes.rebuild import rebuild
+from intaglio.ir.types import Type
+
+
+def requantize_to_threshold(graph: Graph, max_levels: int = 2) -> Graph:
+    """Replace an increasing Requantize of at most `max_levels` output levels by a Threshold, exactly.
+
+    (x * m + o) >> s >= v holds from x = ceil((v * 2**s - o) / m) on, for m > 0.
+    """
+
+    def rule(builder: Builder, position: int, inputs: tuple[int, ...]) -> int | None:
+        node = graph.nodes[position]
+        if not isinstance(node.op, Requantize):
+            return None
+        staircase = to_threshold(node.op, builder.type(inputs[0]), max_levels)
+        return None if staircase is None else builder.add(node.name, staircase, *inputs)
+
+    return rebuild(graph, rule)
+
+
+def to_threshold(op: Requantize, x: Type, max_levels: int) -> Threshold | None:
+    """The Threshold that equals op for every x of that Type; None when it falls, is constant or has more levels."""
+    low, high = op.type(x).range
+    if not 1 <= high - low < max_levels or any(m <= 0 for m, _ in op.pairs()):
+        return None
+    levels = range(low + 1, high + 1)
+    rows = [[_first(m, (level << op.shift) - o, x) for level in levels] for m, o in op.pairs()]
+    return Threshold(rows, low, op.scale)
+
+
+def _first(multiplier: int, target: int, x: Type) -> int:
+    """The least x with x * multiplier >= target, kept within the range of x and one above it."""
+    return min(max(-(-target // multiplier), x.range[0]), x.range[1] + 1)
