@@ -1,0 +1,102 @@
+"""How the constants of one IR operation become the stages and memories of a unit."""
+
+import numpy as np
+import numpy.typing as npt
+
+from intaglio.hardware.issuers import Steps, nonzero_steps
+from intaglio.hardware.memory import IntArray, Memory, pack_lanes, signed_bits
+from intaglio.hardware.stages import LookupStage, MatMulStage, RequantizeStage, Stage, ThresholdStage
+from intaglio.ir.errors import DesignError
+from intaglio.ir.graph import Node
+from intaglio.ir.ops import Conv2d, Lookup, MatMul, Requantize, Threshold
+
+SPARSE_WORTH = 0.75  # skip zero blocks when at most this share of the beats remains; the step table must pay
+
+
+def weight_blocks(op: MatMul | Conv2d, simd: int, pe: int, order: IntArray) -> IntArray:
+    """Weights as the hardware reads them: (groups * folds, beats per window, pe, simd), columns in stream order."""
+    if isinstance(op, MatMul):
+        matrix = op.weight[None, :, order]
+    else:
+        outputs = op.weight.shape[0] // op.groups
+        matrix = op.weight.transpose(0, 2, 3, 1).reshape(op.groups, outputs, -1)
+    groups, rows, columns = matrix.shape
+    blocks = matrix.reshape(groups, rows // pe, pe, columns // simd, simd)
+    return blocks.transpose(0, 1, 3, 2, 4).reshape(groups * (rows // pe), columns // simd, pe, simd)
+
+
+def listed_beats(blocks: IntArray) -> npt.NDArray[np.bool_]:
+    """Mask (groups * folds, beats) of the beats that are not all zero; a fold without any keeps its first."""
+    mask = blocks.any(axis=(2, 3))
+    mask[~mask.any(axis=1), 0] = True
+    return mask
+
+
+def sparse_steps(op: MatMul | Conv2d, blocks: IntArray, simd: int) -> Steps | None:
+    """The beats worth issuing, per fold, or None when too few can be skipped."""
+    mask = listed_beats(blocks)
+    if mask.mean() > SPARSE_WORTH:
+        return None
+    kernel = (1, 1) if isinstance(op, MatMul) else op.weight.shape[2:]
+    sizes = (kernel[0], kernel[1], mask.shape[1] // (kernel[0] * kernel[1]))
+    return tuple(nonzero_steps(fold, sizes) for fold in mask)
+
+
+def matmul_stage(node: Node, blocks: IntArray, skip: bool, in_bits: int, in_signed: bool, dsp: bool) -> MatMulStage:
+    """The multiply-accumulate array of `node`, its weights packed in issue order."""
+    _, _, pe, simd = blocks.shape
+    bits = max(signed_bits(int(blocks.min()), int(blocks.max())), 2)
+    kept = blocks[listed_beats(blocks)] if skip else blocks.reshape(-1, pe, simd)
+    memory = Memory("weights", pe * simd * bits, pack_lanes(kept.reshape(-1, pe * simd), bits))
+    return MatMulStage(simd, pe, in_bits, in_signed, bits, signed_bits(*node.type.range), memory, dsp)
+
+
+def elementwise_stage(node: Node, lanes: int, in_bits: int, in_signed: bool, channels: IntArray,
+                      dsp: bool) -> Stage:
+    """The stage of a Requantize, Threshold or Lookup; `channels[i]` is the IR channel of stream channel i."""
+    op, out = node.op, node.type
+    if isinstance(op, Requantize):
+        multiplier, offset = _per_channel(op.multiplier, op.offset, channels, lanes)
+        multiplier_bits = 0 if (multiplier == 1).all() else _span(multiplier)
+        offset_bits = _span(offset)
+        fields = np.stack([multiplier, offset], axis=-1)
+        words = tuple(_join(row, multiplier_bits, offset_bits) for row in fields.tolist())
+        table = Memory("requantize", lanes * (multiplier_bits + offset_bits), words)
+        return RequantizeStage(lanes, in_bits, in_signed, out.bits, out.signed, multiplier_bits, offset_bits,
+                               op.shift, *out.range, table, dsp)
+    if isinstance(op, Threshold):
+        count = op.thresholds.shape[1]
+        limit = 1 << in_bits
+        levels = np.clip(op.thresholds, -limit, limit - 1)
+        rows = np.broadcast_to(levels, (channels.size, count))[channels] if len(levels) > 1 else levels[[0] * lanes]
+        words = pack_lanes(rows.reshape(-1, lanes * count), in_bits + 1)
+        table = Memory("thresholds", lanes * count * (in_bits + 1), words)
+        return ThresholdStage(lanes, in_bits, in_signed, count, op.base, out.bits, out.signed, table)
+    assert isinstance(op, Lookup)
+    if len(op.table) > 1:
+        raise DesignError(f"{node.name}: a look-up table per channel has no hardware unit; use one table")
+    table = Memory("table", out.bits, pack_lanes(op.table[0][:, None], out.bits))
+    return LookupStage(lanes, in_bits, in_signed, op.low, out.bits, out.signed, table)
+
+
+def _per_channel(multiplier: IntArray, offset: IntArray, channels: IntArray, lanes: int) -> tuple[IntArray, IntArray]:
+    """Both constants as (words, lanes); a single word when all channels agree."""
+    if len(multiplier) == 1 and len(offset) == 1:
+        return np.repeat(multiplier, lanes)[None], np.repeat(offset, lanes)[None]
+    full = [np.broadcast_to(a, (channels.size,))[channels].reshape(-1, lanes) for a in (multiplier, offset)]
+    return full[0], full[1]
+
+
+def _span(values: IntArray) -> int:
+    return signed_bits(int(values.min()), int(values.max()))
+
+
+def _join(row: list[list[int]], multiplier_bits: int, offset_bits: int) -> int:
+    """One ROM word: lanes of {offset, multiplier}, the multiplier in the low bits."""
+    word, shift = 0, 0
+    for multiplier, offset in row:
+        if multiplier_bits:
+            word |= (multiplier & (1 << multiplier_bits) - 1) << shift
+        word |= (offset & (1 << offset_bits) - 1) << (shift + multiplier_bits)
+        shift += multiplier_bits + offset_bits
+    return word

@@ -1,0 +1,406 @@
+"""A Design: which units carve a Graph into hardware, how far each is folded, and the streams between them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import ceil, gcd
+
+import numpy as np
+
+from intaglio.cost.cycles import Timing, schedule
+from intaglio.hardware.carve import elementwise_stage, matmul_stage, sparse_steps, weight_blocks
+from intaglio.hardware.issuers import Add, Concat, Gate, Window
+from intaglio.hardware.memory import IntArray, signed_bits
+from intaglio.hardware.stages import ArgMaxStage, PoolStage, Stage
+from intaglio.hardware.units import AnyUnit, Fork, Stream, Unit, Width
+from intaglio.ir import ops
+from intaglio.ir.errors import DesignError
+from intaglio.ir.graph import Graph, Node
+
+ELEMENTWISE = (ops.Requantize, ops.Threshold, ops.Lookup)
+UNSIZED = 1 << 15  # depth of a fork's FIFOs until they are sized
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Parallelism of one layer: `simd` input lanes and `pe` output lanes (pooling uses `simd` only)."""
+
+    simd: int = 1
+    pe: int = 1
+
+
+@dataclass(frozen=True)
+class Design:
+    """Units and streams in topological order.
+
+    `input_order[i]` is the flat IR index of the i-th value that enters; `output_order` likewise for what leaves.
+    """
+
+    graph: Graph = field(repr=False)
+    folding: Mapping[str, Fold]
+    units: tuple[AnyUnit, ...]
+    streams: tuple[Stream, ...]
+    source: int
+    sink: int
+    input_order: IntArray = field(repr=False, compare=False)
+    output_order: IntArray = field(repr=False, compare=False)
+
+    def timing(self, frames: int) -> Timing:
+        """Exact times of `frames` frames, source always valid and sink always ready."""
+        return schedule(self.units, self.streams, self.source, self.sink, frames)
+
+    @cached_property
+    def warm_up(self) -> int:
+        """Frames after which a saturated pipeline is full and hence periodic: what all of its buffers can hold."""
+        return 3 + sum(_capacity(unit, self.streams) for unit in self.units)
+
+    @cached_property
+    def latency(self) -> int:
+        """Cycles from the first input beat to the last output beat of one isolated frame."""
+        return self._finished(self.timing(1)).latency
+
+    @cached_property
+    def interval(self) -> int:
+        """Cycles between the last output beats of consecutive frames under saturation."""
+        return self._finished(self.timing(self.warm_up)).interval
+
+    def _finished(self, timing: Timing) -> Timing:
+        if not timing.finished:
+            raise DesignError("the design deadlocks: a FIFO between a fork and its join is too shallow")
+        return timing
+
+    def with_depths(self, depths: Mapping[str, tuple[int, ...]]) -> "Design":
+        """The same design with other FIFO depths in the named forks."""
+        units = tuple(replace(u, depths=depths[u.name]) if isinstance(u, Fork) and u.name in depths else u
+                      for u in self.units)
+        return replace(self, units=units)
+
+    @property
+    def forks(self) -> tuple[Fork, ...]:
+        """The forks, whose FIFOs need sizing."""
+        return tuple(unit for unit in self.units if isinstance(unit, Fork))
+
+
+def carve(graph: Graph, folding: Mapping[str, Fold] | None = None, dsp: bool = True) -> Design:
+    """Choose units for `graph`; `folding` maps node names to a Fold (default: one lane), `dsp` allows hard multipliers.
+
+    Fork FIFOs come out as shallow as full rate allows. Raises DesignError where the Graph has no hardware form.
+    """
+    return size_fifos(_Carver(graph, dict(folding or {}), dsp).design())
+
+
+def size_fifos(design: Design) -> Design:
+    """Make every fork's FIFOs minimal: one word less would slow the design down or deadlock it."""
+    if not design.forks:
+        return design
+    best = design.interval
+    for fork in design.forks:
+        for branch, stream in enumerate(fork.outputs):
+            low, high = 1, design.timing(design.warm_up).occupancy[stream] + 1
+            while low < high:
+                middle = (low + high) // 2
+                trial = _with_depth(design, fork.name, branch, middle)
+                timing = trial.timing(design.warm_up)
+                low, high = (low, middle) if timing.finished and timing.interval <= best else (middle + 1, high)
+            design = _with_depth(design, fork.name, branch, low)
+    return design
+
+
+def _capacity(unit: AnyUnit, streams: tuple[Stream, ...]) -> int:
+    """Frames that a unit can hold, rounded up; a fork not sized yet counts as two."""
+    if isinstance(unit, Fork):
+        return max(min(ceil(d / streams[unit.input].beats), 2) for d in unit.depths)
+    if isinstance(unit, Width):
+        return ceil(2 / streams[unit.output].beats)
+    ring = ceil(unit.issuer.rows / unit.issuer.height) if isinstance(unit.issuer, Window) else 0
+    return ring + ceil(unit.depth / streams[unit.output].beats)
+
+
+def _with_depth(design: Design, name: str, branch: int, depth: int) -> Design:
+    fork = next(f for f in design.forks if f.name == name)
+    return design.with_depths({name: (*fork.depths[:branch], depth, *fork.depths[branch + 1:])})
+
+
+@dataclass
+class _Route:
+    """Where a wire's values travel: a stream, and the flat IR index of each value in stream order."""
+
+    stream: int
+    order: IntArray
+    pixels: int
+    channels: int
+
+
+class _Carver:
+    def __init__(self, graph: Graph, folding: dict[str, Fold], dsp: bool) -> None:
+        self.graph, self.folding, self.dsp = graph, folding, dsp
+        self.units: list[AnyUnit] = []
+        self.streams: list[Stream] = []
+        self.routes: dict[int, list[_Route]] = {}
+        self.fused: set[int] = set()
+        self.uses = [0] * len(graph.nodes)
+        for node in graph.nodes:
+            for i in node.inputs:
+                self.uses[i] += 1
+        for i in graph.outputs:
+            self.uses[i] += 1
+
+    def design(self) -> Design:
+        graph = self.graph
+        inputs = [i for i, n in enumerate(graph.nodes) if isinstance(n.op, ops.Input)]
+        if len(inputs) != 1 or len(graph.outputs) != 1:
+            raise DesignError(f"hardware has one input and one output stream; this graph has {len(inputs)} inputs "
+                              f"and {len(graph.outputs)} outputs: combine them before lowering")
+        self._check_folding()
+        source = self._input(inputs[0])
+        for index in range(len(graph.nodes)):
+            if index not in self.fused:
+                self._node(index)
+        sink = self.routes[graph.outputs[0]].pop()
+        return Design(graph, self.folding, tuple(self.units), tuple(self.streams), source.stream, sink.stream,
+                      source.order, sink.order)
+
+    def _check_folding(self) -> None:
+        unknown = set(self.folding) - {n.name for n in self.graph.nodes}
+        if unknown:
+            raise DesignError(f"folding names layers that the graph lacks: {', '.join(sorted(unknown))}")
+
+    # -- wires ---------------------------------------------------------------------------------------------
+
+    def _stream(self, lanes: int, bits: int, signed: bool, pixels: int, channels: int) -> int:
+        self.streams.append(Stream(lanes, bits, signed, pixels, channels))
+        return len(self.streams) - 1
+
+    def _offer(self, index: int, route: _Route) -> None:
+        """Make `route` available to every use of node `index`, through a fork if there are several."""
+        uses = self.uses[index]
+        if uses == 1:
+            self.routes[index] = [route]
+            return
+        copies = [self._copy(route.stream) for _ in range(uses)]
+        self.units.append(Fork(f"{self.graph.nodes[index].name}.fork", route.stream, tuple(copies), (UNSIZED,) * uses))
+        self.routes[index] = [replace(route, stream=copy) for copy in reversed(copies)]
+
+    def _copy(self, stream: int) -> int:
+        self.streams.append(self.streams[stream])
+        return len(self.streams) - 1
+
+    def _take(self, index: int, lanes: int | None, user: str) -> _Route:
+        """A use of node `index`, converted to `lanes` lanes (None: as it comes)."""
+        route = self.routes[index].pop()
+        have = self.streams[route.stream].lanes
+        if lanes is None or lanes == have:
+            return route
+        common = gcd(have, lanes)
+        for step in [common, lanes]:
+            route = self._convert(route, step, user)
+        return route
+
+    def _convert(self, route: _Route, lanes: int, user: str) -> _Route:
+        stream = self.streams[route.stream]
+        if stream.lanes == lanes:
+            return route
+        new = self._stream(lanes, stream.bits, stream.signed, stream.pixels, stream.channels)
+        self.units.append(Width(f"{user}.width{new}", route.stream, new))
+        return replace(route, stream=new)
+
+    # -- nodes ---------------------------------------------------------------------------------------------
+
+    def _input(self, index: int) -> _Route:
+        node = self.graph.nodes[index]
+        users = [n for n in self.graph.nodes if index in n.inputs]
+        flat = len(users) == 1 and isinstance(users[0].op, ops.Reshape)
+        pixels, channels, order = _layout((node.type.size,) if flat else node.type.shape)
+        lanes = self._input_lanes(index, channels)
+        route = _Route(self._stream(lanes, node.type.bits, node.type.signed, pixels, channels), order, pixels, channels)
+        self._offer(index, route)
+        return route
+
+    def _input_lanes(self, index: int, channels: int) -> int:
+        """Lanes of the input stream: its own Fold, or what the first layer behind it takes."""
+        while True:
+            node = self.graph.nodes[index]
+            if node.name in self.folding:
+                return gcd(self.folding[node.name].simd, channels)
+            following = [i for i, n in enumerate(self.graph.nodes) if index in n.inputs]
+            if not following:
+                return 1
+            index = following[0]
+
+    def _node(self, index: int) -> None:
+        """Carve node `index` and the elementwise nodes fused behind it."""
+        node = self.graph.nodes[index]
+        match node.op:
+            case ops.Input():
+                pass
+            case ops.Reshape():
+                self._reshape(index, node)
+            case ops.MatMul() | ops.Conv2d():
+                self._matmul(index, node, node.op)
+            case ops.MaxPool() | ops.SumPool():
+                self._pool(index, node, node.op)
+            case ops.Add():
+                self._add(index, node, node.op)
+            case ops.Concat():
+                self._concat(index, node, node.op)
+            case ops.ArgMax():
+                self._argmax(index, node)
+            case ops.Requantize() | ops.Threshold() | ops.Lookup():
+                self._elementwise(index, node)
+            case _:
+                raise DesignError(f"{node.name}: {type(node.op).__name__} has no hardware unit yet")
+
+    def _fold(self, node: Node, simd: int, pe: int) -> Fold:
+        fold = self.folding.get(node.name, Fold())
+        for name, lanes, size in (("simd", fold.simd, simd), ("pe", fold.pe, pe)):
+            if lanes < 1 or size % lanes:
+                raise DesignError(f"{node.name}: {name}={lanes} does not divide {size}; choose a divisor")
+        return fold
+
+    def _reshape(self, index: int, node: Node) -> None:
+        route = self._take(node.inputs[0], None, node.name)
+        pixels, channels, order = _layout(node.type.shape)
+        if len(node.type.shape) == 1:
+            order = route.order
+        elif not np.array_equal(order, route.order):
+            raise DesignError(f"{node.name}: reshaping to {node.type.shape} would reorder the stream; "
+                              "flatten to a vector instead")
+        self._offer(index, _Route(route.stream, order, pixels, channels))
+
+    def _matmul(self, index: int, node: Node, op: ops.MatMul | ops.Conv2d) -> None:
+        source = self.graph.nodes[node.inputs[0]].type
+        groups = 1 if isinstance(op, ops.MatMul) else op.groups
+        fold = self._fold(node, source.shape[0] // groups, op.weight.shape[0] // groups)
+        route = self._take(node.inputs[0], fold.simd, node.name)
+        stream = self.streams[route.stream]
+        blocks = weight_blocks(op, fold.simd, fold.pe, route.order)
+        steps = sparse_steps(op, blocks, fold.simd)
+        window = _window(node.name, stream, (1, 1, route.channels) if len(source.shape) == 1 else
+                         (*source.shape[1:], source.shape[0]), op)
+        window = replace(window, folds=op.weight.shape[0] // groups // fold.pe, steps=steps)
+        core = matmul_stage(node, blocks, steps is not None, stream.bits, stream.signed, self.dsp)
+        self._finish(index, node, window, [core], [route])
+
+    def _pool(self, index: int, node: Node, op: ops.MaxPool | ops.SumPool) -> None:
+        source = self.graph.nodes[node.inputs[0]].type
+        fold = self._fold(node, source.shape[0], 1)
+        route = self._take(node.inputs[0], fold.simd, node.name)
+        stream = self.streams[route.stream]
+        total = isinstance(op, ops.SumPool)
+        window = _window(node.name, stream, (*source.shape[1:], source.shape[0]), op)
+        window = replace(window, groups=source.shape[0] // fold.simd,
+                         pad_value=0 if total else (-(1 << stream.bits - 1) if stream.signed else 0))
+        bits = node.type.bits + (stream.signed and not node.type.signed) if total else stream.bits
+        self._finish(index, node, window, [PoolStage(fold.simd, stream.bits, stream.signed, bits, total)], [route])
+
+    def _add(self, index: int, node: Node, op: ops.Add) -> None:
+        a = self._take(node.inputs[0], None, node.name)
+        b = self._take(node.inputs[1], self.streams[a.stream].lanes, node.name)
+        if not np.array_equal(a.order, b.order):
+            raise DesignError(f"{node.name}: its two inputs stream their values in different orders")
+        sa, sb = self.streams[a.stream], self.streams[b.stream]
+        m0, m1 = (int(m) for m in op.multipliers)
+        issuer = Add(sa.lanes, (sa.bits, sb.bits), (sa.signed, sb.signed), (m0, m1), signed_bits(*node.type.range))
+        self._finish(index, node, issuer, [], [a, b])
+
+    def _concat(self, index: int, node: Node, op: ops.Concat) -> None:
+        if len(node.inputs) != 2:
+            raise DesignError(f"{node.name}: concatenates {len(node.inputs)} tensors; the unit joins two, so nest them")
+        types = [self.graph.nodes[i].type for i in node.inputs]
+        channels = [t.shape[0] for t in types]
+        first = self.streams[self.routes[node.inputs[0]][-1].stream]
+        lanes = gcd(first.lanes, *channels)
+        a, b = (self._take(i, lanes, node.name) for i in node.inputs)
+        if len(types[0].shape) == 1 and not all(np.array_equal(r.order, np.arange(r.order.size)) for r in (a, b)):
+            raise DesignError(f"{node.name}: concatenates flattened images; concatenate before flattening")
+        sa, sb = self.streams[a.stream], self.streams[b.stream]
+        m0, m1 = (int(m) for m in op.multipliers)
+        issuer = Concat(lanes, (sa.bits, sb.bits), (sa.signed, sb.signed), (channels[0] // lanes, channels[1] // lanes),
+                        (m0, m1), node.type.bits, node.type.signed)
+        self._finish(index, node, issuer, [], [a, b])
+
+    def _argmax(self, index: int, node: Node) -> None:
+        route = self._take(node.inputs[0], None, node.name)
+        stream = self.streams[route.stream]
+        if not np.array_equal(route.order, np.arange(route.order.size)):
+            raise DesignError(f"{node.name}: argmax over an image streams pixels first; flatten through a layer first")
+        beats = route.order.size // stream.lanes
+        stage = ArgMaxStage(stream.lanes, stream.bits, stream.signed, beats, node.type.bits)
+        self._finish(index, node, Gate(stream.lanes, stream.bits, beats), [stage], [route])
+
+    def _elementwise(self, index: int, node: Node) -> None:
+        route = self._take(node.inputs[0], None, node.name)
+        stream = self.streams[route.stream]
+        stage = self._stage(node, stream.lanes, stream.bits, stream.signed, route.order)
+        self._finish(index, node, Gate(stream.lanes, stream.bits), [stage], [route])
+
+    # -- finishing a unit ----------------------------------------------------------------------------------
+
+    def _stage(self, node: Node, lanes: int, bits: int, signed: bool, order: IntArray) -> Stage:
+        shape = node.type.shape
+        channels = order if len(shape) == 1 else np.arange(shape[0])
+        return elementwise_stage(node, lanes, bits, signed, channels, self.dsp)
+
+    def _finish(self, index: int, node: Node, issuer: Window | Gate | Add | Concat, stages: list[Stage],
+                inputs: list[_Route]) -> None:
+        """Fuse the elementwise nodes behind `node`, close the unit with an outlet and offer its result."""
+        keeps_order = isinstance(issuer, Gate | Add) and len(node.type.shape) == 1
+        pixels, channels, order = _layout(node.type.shape)
+        order = inputs[0].order if keeps_order and not isinstance(node.op, ops.ArgMax) else order
+        if stages:
+            lanes, bits, signed = stages[-1].out_lanes, stages[-1].out_bits, stages[-1].out_signed
+        else:
+            lanes, bits = issuer.lanes, issuer.out_bits  # type: ignore[union-attr]
+            signed = issuer.out_signed if isinstance(issuer, Concat) else True
+        while (following := self._fusable(index)) is not None:
+            index = following
+            self.fused.add(index)
+            stages.append(self._stage(self.graph.nodes[index], lanes, bits, signed, order))
+            bits, signed = stages[-1].out_bits, stages[-1].out_signed
+        output = self._stream(lanes, bits, signed, pixels, channels)
+        self.units.append(Unit(node.name, issuer, tuple(stages), tuple(r.stream for r in inputs), output))
+        self._offer(index, _Route(output, order, pixels, channels))
+
+    def _fusable(self, index: int) -> int | None:
+        """The elementwise node that alone uses node `index`, if there is one."""
+        if self.uses[index] != 1 or index in self.graph.outputs:
+            return None
+        user = next(i for i, n in enumerate(self.graph.nodes) if index in n.inputs)
+        return user if isinstance(self.graph.nodes[user].op, ELEMENTWISE) else None
+
+
+def vector_order(graph: Graph, index: int) -> IntArray:
+    """Flat IR index of each value of a wire in the order in which the hardware streams it."""
+    node = graph.nodes[index]
+    while len(node.type.shape) == 1 and isinstance(node.op, (*ELEMENTWISE, ops.Reshape)):
+        node = graph.nodes[node.inputs[0]]
+    alone = len(graph.users(graph.nodes.index(node))) == 1
+    return np.arange(node.type.size) if isinstance(node.op, ops.Input) and alone else _layout(node.type.shape)[2]
+
+
+def _layout(shape: tuple[int, ...]) -> tuple[int, int, IntArray]:
+    """(pixels, channels, order) of a tensor streamed pixel by pixel, channels innermost."""
+    if len(shape) == 1:
+        return 1, shape[0], np.arange(shape[0])
+    order = np.arange(int(np.prod(shape))).reshape(shape)
+    return shape[1] * shape[2], shape[0], order.transpose(1, 2, 0).reshape(-1)
+
+
+def _window(name: str, stream: Stream, image: tuple[int, int, int],
+            op: ops.MatMul | ops.Conv2d | ops.MaxPool | ops.SumPool) -> Window:
+    height, width, channels = image
+    window = Window(stream.lanes, stream.bits, stream.signed, height, width, channels)
+    if isinstance(op, ops.MatMul):
+        return window
+    kernel = op.weight.shape[2:] if isinstance(op, ops.Conv2d) else op.kernel
+    window = replace(window, kernel=tuple(kernel), stride=tuple(op.stride), padding=tuple(op.padding))
+    if isinstance(op, ops.SumPool):
+        return window
+    window = replace(window, dilation=tuple(op.dilation))
+    if isinstance(op, ops.MaxPool):
+        return window
+    low, high = (-(1 << stream.bits - 1), (1 << stream.bits - 1) - 1) if stream.signed else (0, (1 << stream.bits) - 1)
+    if max(op.padding) and not low <= op.pad_value <= high:
+        raise DesignError(f"{name}: pad value {op.pad_value} does not fit the input's {stream.bits} bits; "
+                          "widen the activation or pad with a value in its range")
+    return replace(window, groups=op.groups, pad_value=int(op.pad_value))

@@ -1,0 +1,51 @@
+"""Constants that hardware keeps in memories, as content-addressed `$readmemh` files."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+
+
+def signed_bits(low: int, high: int) -> int:
+    """Smallest two's complement width that holds every integer of [low, high]."""
+    return max(low, high, -low - 1, -high - 1, 0).bit_length() + 1
+
+
+def pack_lanes(values: IntArray, bits: int) -> tuple[int, ...]:
+    """Pack rows of lane values, shape (words, lanes), into one integer per row; lane 0 is lowest."""
+    mask = (1 << bits) - 1
+    shifts = [lane * bits for lane in range(values.shape[1])]
+    return tuple(sum((v & mask) << s for v, s in zip(row, shifts, strict=True)) for row in values.tolist())
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A constant memory: `words` of `width` bits, written one hexadecimal word per line."""
+
+    role: str
+    width: int
+    words: tuple[int, ...]
+
+    @cached_property
+    def text(self) -> str:
+        """Content of the file; every word has the same number of digits, so that files diff well."""
+        digits = -(-self.width // 4)
+        return "".join(f"{word:0{digits}x}\n" for word in self.words)
+
+    @cached_property
+    def name(self) -> str:
+        """File name `<role>_<sha16>.mem`: the name tells whether the content was altered."""
+        return f"{self.role}_{hashlib.sha256(self.text.encode()).hexdigest()[:16]}.mem"
+
+    @property
+    def depth(self) -> int:
+        """Number of words."""
+        return len(self.words)
+
+    def in_block_ram(self) -> bool:
+        """Whether a block RAM is worth it: small or shallow tables are cheaper in logic."""
+        return self.depth >= 32 and self.depth * self.width >= 1024

@@ -1,0 +1,186 @@
+"""Pulse pipelines: what happens between an issuer and its outlet, with a fixed latency and no stall.
+
+Each stage names its SystemVerilog module, mirrors that module's latency and supplies its parameters.
+`in_bits`/`out_bits` are per lane.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Protocol
+
+from intaglio.hardware.memory import Memory
+
+Parameter = int | Memory
+
+
+class Stage(Protocol):
+    """A module without back-pressure: pulses in, pulses out `latency` cycles later."""
+
+    @property
+    def module(self) -> str: ...
+    @property
+    def latency(self) -> int: ...
+    @property
+    def out_lanes(self) -> int: ...
+    @property
+    def out_bits(self) -> int: ...
+    @property
+    def out_signed(self) -> bool: ...
+    def parameters(self) -> dict[str, Parameter]: ...
+
+
+@dataclass(frozen=True)
+class MatMulStage:
+    """Folded multiply-accumulate array of `pe` rows by `simd` columns (`ig_matmul`)."""
+
+    simd: int
+    pe: int
+    in_bits: int
+    in_signed: bool
+    weight_bits: int
+    acc_bits: int
+    weights: Memory
+    dsp: bool
+    module: str = "ig_matmul"
+    out_signed: bool = True
+
+    @property
+    def latency(self) -> int:
+        """ROM 2, products 1, a register every second tree level, accumulator 1."""
+        return 2 + 1 + ceil((self.simd - 1).bit_length() / 2) + 1
+
+    @property
+    def out_lanes(self) -> int:
+        return self.pe
+
+    @property
+    def out_bits(self) -> int:
+        return self.acc_bits
+
+    def parameters(self) -> dict[str, Parameter]:
+        return {"SIMD": self.simd, "PE": self.pe, "A_BITS": self.in_bits, "A_SIGNED": int(self.in_signed),
+                "W_BITS": self.weight_bits, "ACC_BITS": self.acc_bits, "STEPS": self.weights.depth,
+                "FILE": self.weights, "DSP": int(self.dsp), "BLOCK": int(self.weights.in_block_ram())}
+
+
+@dataclass(frozen=True)
+class PoolStage:
+    """Maximum or sum over the beats of one window (`ig_pool`)."""
+
+    lanes: int
+    in_bits: int
+    in_signed: bool
+    out_bits: int
+    total: bool
+    module: str = "ig_pool"
+    latency: int = 1
+
+    @property
+    def out_lanes(self) -> int:
+        return self.lanes
+
+    @property
+    def out_signed(self) -> bool:
+        return self.in_signed
+
+    def parameters(self) -> dict[str, Parameter]:
+        return {"LANES": self.lanes, "IN_BITS": self.in_bits, "SIGNED": int(self.in_signed),
+                "OUT_BITS": self.out_bits, "SUM": int(self.total)}
+
+
+@dataclass(frozen=True)
+class RequantizeStage:
+    """`clip((x * m + o) >> shift, low, high)` per channel (`ig_requantize`)."""
+
+    lanes: int
+    in_bits: int
+    in_signed: bool
+    out_bits: int
+    out_signed: bool
+    multiplier_bits: int
+    offset_bits: int
+    shift: int
+    low: int
+    high: int
+    table: Memory
+    dsp: bool
+    module: str = "ig_requantize"
+    latency: int = 4
+
+    @property
+    def out_lanes(self) -> int:
+        return self.lanes
+
+    def parameters(self) -> dict[str, Parameter]:
+        return {"LANES": self.lanes, "IN_BITS": self.in_bits, "IN_SIGNED": int(self.in_signed),
+                "OUT_BITS": self.out_bits, "OUT_SIGNED": int(self.out_signed), "M_BITS": self.multiplier_bits,
+                "O_BITS": self.offset_bits, "SHIFT": self.shift, "LOW": self.low, "HIGH": self.high,
+                "WORDS": self.table.depth, "FILE": self.table, "DSP": int(self.dsp)}
+
+
+@dataclass(frozen=True)
+class ThresholdStage:
+    """`base + sum(x >= t_i)` per channel (`ig_threshold`)."""
+
+    lanes: int
+    in_bits: int
+    in_signed: bool
+    count: int
+    base: int
+    out_bits: int
+    out_signed: bool
+    table: Memory
+    module: str = "ig_threshold"
+    latency: int = 4
+
+    @property
+    def out_lanes(self) -> int:
+        return self.lanes
+
+    def parameters(self) -> dict[str, Parameter]:
+        return {"LANES": self.lanes, "IN_BITS": self.in_bits, "IN_SIGNED": int(self.in_signed),
+                "COUNT": self.count, "BASE": self.base, "OUT_BITS": self.out_bits,
+                "OUT_SIGNED": int(self.out_signed), "WORDS": self.table.depth, "FILE": self.table}
+
+
+@dataclass(frozen=True)
+class LookupStage:
+    """`table[x - low]`, one table for all channels (`ig_lookup`)."""
+
+    lanes: int
+    in_bits: int
+    in_signed: bool
+    low: int
+    out_bits: int
+    out_signed: bool
+    table: Memory
+    module: str = "ig_lookup"
+    latency: int = 2
+
+    @property
+    def out_lanes(self) -> int:
+        return self.lanes
+
+    def parameters(self) -> dict[str, Parameter]:
+        return {"LANES": self.lanes, "IN_BITS": self.in_bits, "IN_SIGNED": int(self.in_signed), "LOW": self.low,
+                "OUT_BITS": self.out_bits, "DEPTH": self.table.depth, "FILE": self.table,
+                "BLOCK": int(self.table.in_block_ram())}
+
+
+@dataclass(frozen=True)
+class ArgMaxStage:
+    """Index of the largest of `beats * lanes` values (`ig_argmax`)."""
+
+    lanes: int
+    in_bits: int
+    in_signed: bool
+    beats: int
+    out_bits: int
+    module: str = "ig_argmax"
+    latency: int = 2
+    out_lanes: int = 1
+    out_signed: bool = False
+
+    def parameters(self) -> dict[str, Parameter]:
+        return {"LANES": self.lanes, "BITS": self.in_bits, "SIGNED": int(self.in_signed), "BEATS": self.beats,
+                "OUT_BITS": self.out_bits}

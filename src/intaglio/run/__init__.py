@@ -1,0 +1,1 @@
+"""One command from a recipe to proven hardware: the steps of `intaglio run`."""

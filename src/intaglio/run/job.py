@@ -1,0 +1,87 @@
+"""What `intaglio run` is asked to do: a YAML file that names the network, the data, the methods and the chip."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from intaglio.ir.errors import RecipeError
+from intaglio.methods.method import unknown
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Training(_Section):
+    """A run of the default training loop."""
+
+    epochs: int = Field(30, ge=0)
+    batch: int = Field(64, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+
+
+class Hardware(_Section):
+    """What the network may cost: `interval` in cycles per frame, or else `area` in LUT4 equivalents."""
+
+    device: str = "25k"
+    interval: int | None = Field(None, ge=1)
+    area: float | None = Field(None, gt=0)
+    dsp: bool = True
+    clock_mhz: float = Field(100.0, gt=0)
+
+
+class Verification(_Section):
+    """How many test images go through each check; `images` None means all of them."""
+
+    images: int | None = Field(None, ge=1)
+    stalled_images: int = Field(32, ge=1)
+    cxxrtl_images: int = Field(16, ge=1)
+    netlist_images: int = Field(50, ge=1)
+
+
+class Job(_Section):
+    """Everything that decides the outcome of a run."""
+
+    name: str = "run"
+    model: str = "digits"
+    data: str = "digits"
+    seed: int = 0
+    train: Training = Training()
+    methods: list[dict[str, dict[str, Any] | None]] = []
+    tune: Training = Training()
+    hardware: Hardware = Hardware()
+    verify: Verification = Verification()
+
+
+DEFAULT = Path(str(resources.files("intaglio.run") / "digits.yaml"))
+"""The embedded job: UCI digits, no download."""
+
+
+def load_job(path: Path) -> Job:
+    """Read a job; RecipeError names the key, the value and what was probably meant."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} holds no mapping; start with `model:`, `data:` and `methods:`")
+    try:
+        return Job(**content)
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {_explain(error)}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    *section, key = (str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        kind: Any = Job
+        for name in section:
+            kind = kind.model_fields[name].annotation
+        return unknown(f"unknown key in {'.'.join(section) or 'the recipe'}:", key, kind.model_fields)
+    return f"{'.'.join([*section, key])} = {first['input']!r}: {first['msg']}"

@@ -1,0 +1,118 @@
+"""From a Graph, a Design and what was measured to the plain values that the report shows."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from intaglio.cost.cycles import Timing
+from intaglio.hardware.design import Design
+from intaglio.hardware.issuers import Window
+from intaglio.hardware.units import Unit
+from intaglio.ir import ops
+from intaglio.ir.encodings import cheapest
+from intaglio.ir.graph import Graph, Node
+from intaglio.report.data import Histogram, LayerRow, RangeRow, Span, UnitRow
+
+SPANS_PER_UNIT = 80
+BINS = 24
+
+
+def layer_rows(design: Design, simulated: dict[str, int] | None = None) -> tuple[LayerRow, ...]:
+    """One row per operation of the Graph; the hardware columns stand where a unit starts."""
+    units = {unit.name: unit for unit in design.units if isinstance(unit, Unit)}
+    rows: list[LayerRow] = []
+    for node in design.graph.nodes:
+        rows.append(_layer_row(design, node, units.get(node.name), (simulated or {}).get(node.name)))
+    return tuple(rows)
+
+
+def _layer_row(design: Design, node: Node, unit: Unit | None, simulated: int | None) -> LayerRow:
+    inputs = [design.graph.nodes[i].type for i in node.inputs]
+    work = node.op.work(*inputs)
+    weights = encoding = zeros = None
+    if isinstance(node.op, ops.MatMul | ops.Conv2d):
+        matrix = node.op.weight.reshape(node.op.weight.shape[0], -1)
+        chosen = cheapest(matrix)
+        weights, zeros, encoding = matrix.size, int((matrix == 0).sum()), type(chosen).__name__.lower()
+        bits = chosen.bits()
+    else:
+        bits = work.weight_bits
+    fold = design.folding.get(node.name)
+    return LayerRow(
+        name=node.name, op=type(node.op).__name__, shape="×".join(map(str, node.type.shape)),
+        weight_format=_weight_format(node), activation_format=f"{'s' if node.type.signed else 'u'}{node.type.bits}",
+        encoding=encoding or "", folding=f"{fold.simd} × {fold.pe}" if fold and unit else "", weights=weights,
+        zeros=zeros, bits=bits or None, ops=(work.multiplies + work.adds + work.shifts) or None,
+        cycles_modelled=cycles_per_frame(unit) if unit else None, cycles_simulated=simulated)
+
+
+def _weight_format(node: Node) -> str:
+    if not isinstance(node.op, ops.MatMul | ops.Conv2d):
+        return ""
+    low, high = int(node.op.weight.min()), int(node.op.weight.max())
+    return f"s{max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1}"
+
+
+def cycles_per_frame(unit: Unit) -> int:
+    """Busy cycles of a unit per frame."""
+    if isinstance(unit.issuer, Window):
+        window = unit.issuer
+        return sum(window.durations) * window.out_width * window.out_height
+    return 0
+
+
+def unit_rows(design: Design, frames: int = 3) -> tuple[UnitRow, ...]:
+    """How busy every unit is, and when it works on the first few frames of a saturated run."""
+    timing = design.timing(frames)
+    return tuple(_unit_row(design, unit, timing) for unit in design.units if isinstance(unit, Unit))
+
+
+def _unit_row(design: Design, unit: Unit, timing: Timing) -> UnitRow:
+    activity = timing.activity[unit.name]
+    per_frame = max(len(activity) // max(len(timing.last_out), 1), 1)
+    cycles = sum(duration for _, duration in activity[:per_frame])
+    spans = tuple(span for frame in range(len(timing.last_out))
+                  for span in _spans(activity[frame * per_frame:(frame + 1) * per_frame], frame, design.interval))
+    return UnitRow(unit.name, unit.issuer.module, cycles, min(cycles / design.interval, 1.0), spans=spans)
+
+
+def _spans(operations: Sequence[tuple[int, int]], frame: int, interval: int) -> Iterable[Span]:
+    """Operations that follow each other closely, drawn as one bar."""
+    gap = max(interval // SPANS_PER_UNIT, 1)
+    start = stop = None
+    for begin, duration in operations:
+        if start is None or stop is None:
+            start, stop = begin, begin + duration
+        elif begin - stop > gap:
+            yield Span(start, stop, frame)
+            start, stop = begin, begin + duration
+        else:
+            stop = begin + duration
+    if start is not None and stop is not None:
+        yield Span(start, stop, frame)
+
+
+def weight_histograms(graph: Graph) -> tuple[Histogram, ...]:
+    """Integer weights of every layer, one bin per value up to 8 bits, equal bins beyond."""
+    rows: list[Histogram] = []
+    for node in graph.nodes:
+        if isinstance(node.op, ops.MatMul | ops.Conv2d):
+            low, high = int(node.op.weight.min()), int(node.op.weight.max())
+            edges = np.arange(low, high + 2) - 0.5 if high - low < 256 else np.linspace(low - 0.5, high + 0.5, 65)
+            counts, _ = np.histogram(node.op.weight, edges)
+            zeros = 100 * float((node.op.weight == 0).mean())
+            rows.append(Histogram(node.name, float(edges[0]), float(edges[-1]), tuple(counts.tolist()),
+                                  f"{zeros:.0f} % zero"))
+    return tuple(rows)
+
+
+def range_rows(graph: Graph, inputs: np.ndarray) -> tuple[RangeRow, ...]:
+    """Proved range of every wire beside the values that `inputs` produce."""
+    wires = graph.run(inputs)
+    rows: list[RangeRow] = []
+    for node in graph.nodes:
+        values, (low, high) = np.asarray(wires[node.name]), node.type.range
+        counts, _ = np.histogram(values, bins=BINS, range=(low - 0.5, high + 0.5))
+        rows.append(RangeRow(node.name, node.type.bits, (low, high), (int(values.min()), int(values.max())),
+                             tuple(counts.tolist())))
+    return tuple(rows)
