@@ -68,7 +68,7 @@ module ig_fifo #(
     localparam int unsigned Address = $clog2(DEPTH);
 
     logic [Address-1:0] write_q, read_q, write_next, read_next;
-    logic [Word-1:0] memory[DEPTH];
+    (* ram_style = "distributed" *) logic [Word-1:0] memory[DEPTH];
     logic valid_q, full_q;
 
     assign write_next = (write_q == Address'(DEPTH - 1)) ? '0 : write_q + 1'b1;
@@ -107,7 +107,8 @@ module ig_fifo #(
     logic [2:0] slots_q;  // slots in use
     logic [1:0] fetch_q, new_q, old_q, new1_q, new2_q;
     logic [3:0] fetched_q;
-    logic [Word-1:0] direct_memory[4], fetch_memory[4];
+    (* ram_style = "distributed" *) logic [Word-1:0] direct_memory[4];
+    (* ram_style = "distributed" *) logic [Word-1:0] fetch_memory[4];
     logic [Word-1:0] fetch_word;
     logic full_q, waiting, direct, store, fetch;
 
