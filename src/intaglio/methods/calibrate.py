@@ -1,0 +1,74 @@
+"""Choosing scales from data: minmax, percentile, and least squares."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from intaglio.methods.grid import Kind, mantissa_bits, reciprocal, snap
+
+Calibration = Literal["minmax", "percentile", "mse"]
+PERCENTILE = 99.99
+SAMPLES = 1 << 17
+_SMALLEST = 2.0**-40
+
+
+class Observer:
+    """Keeps the extreme values of an activation and an evenly spaced sample of at most `SAMPLES` values."""
+
+    def __init__(self) -> None:
+        self.low, self.high = float("inf"), float("-inf")
+        self.parts: list[Tensor] = []
+
+    def __call__(self, x: Tensor) -> None:
+        """See one batch."""
+        flat = x.detach().reshape(-1)
+        self.low = min(self.low, float(flat.min()))
+        self.high = max(self.high, float(flat.max()))
+        self.parts.append(flat[:: max(1, flat.numel() * 8 // SAMPLES)])
+
+    def values(self) -> np.ndarray:
+        """The sample as float64, extremes included."""
+        values = torch.cat(self.parts).double().cpu().numpy()
+        values = values[:: max(1, -(-values.size // SAMPLES))]
+        return np.concatenate([values, [self.low, self.high]])
+
+
+def log2_scale(values: np.ndarray, low: int, high: int, kind: Kind, how: Calibration) -> np.ndarray:
+    """log2 of the scale for each row of `values` (R, N), for integers in [low, high].
+
+    minmax: the largest magnitude is the last integer (never clipped). percentile: the same for the 99.99th
+    percentile. mse: the candidate scale with the least squared error of quantised values, searched over powers of
+    two, or geometrically in 48 steps, from the minmax scale down to 1/64 of it.
+    """
+    values = np.atleast_2d(values)
+    if how == "percentile":
+        top = np.maximum(np.percentile(values, PERCENTILE, axis=1) / max(high, 1),
+                         -np.percentile(values, 100 - PERCENTILE, axis=1) / max(-low, 1))
+    else:
+        top = np.maximum(values.max(1) / max(high, 1), -values.min(1) / max(-low, 1) if low else 0)
+    start = np.log2(np.maximum(top, _SMALLEST))
+    mantissa = mantissa_bits(kind, max(abs(low), high).bit_length())
+    if mantissa == 1:
+        start = np.ceil(start - 1e-9)
+    elif how == "minmax":
+        start += 1.5 * 2.0**-mantissa
+    if how != "mse":
+        return start
+    steps = np.arange(7.0) if mantissa == 1 else np.linspace(0, 6, 49)
+    errors = np.stack([_error(values, start - step, low, high, mantissa) for step in steps])
+    return start - steps[errors.argmin(0)]
+
+
+def _error(values: np.ndarray, log2: np.ndarray, low: int, high: int, mantissa: int) -> np.ndarray:
+    """Mean squared error of quantising each row with its scale."""
+    scale = snap(log2, mantissa)[:, None]
+    r = reciprocal(scale, mantissa)
+    q = values * r
+    q += 0.5
+    np.floor(q, out=q)
+    np.clip(q, low, high, out=q)
+    q *= scale
+    q -= values
+    return np.einsum("rn,rn->r", q, q)

@@ -1,0 +1,265 @@
+"""How each frozen module becomes integer operations: `lower` is open, a method registers what it adds."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import singledispatch
+
+import numpy as np
+from torch import Tensor, nn
+
+from intaglio.ir.errors import ShapeError, UnsupportedLayer
+from intaglio.ir.graph import Builder
+from intaglio.ir.op import Op
+from intaglio.ir.ops import Add, Concat, Conv2d, MatMul, MaxPool, Requantize, Reshape, SumPool
+from intaglio.ir.types import Type
+from intaglio.methods import network
+from intaglio.methods.grid import fractions, unit
+from intaglio.methods.quantizers import ActivationQuantizer
+from intaglio.methods.stack import integers
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A builder that names what it adds after the layer being lowered."""
+
+    builder: Builder
+    name: str
+
+    def add(self, op: Op, *inputs: int, part: str = "") -> int:
+        """Add an operation; `part` distinguishes the operations of one layer."""
+        return self.builder.add(f"{self.name}.{part}" if part else self.name, op, *inputs)
+
+    def type(self, index: int) -> Type:
+        """What a wire carries."""
+        return self.builder.type(index)
+
+    def fail(self, module: nn.Module, problem: str) -> UnsupportedLayer:
+        """The error that names this layer."""
+        return UnsupportedLayer(f"{self.name} ({type(module).__name__}): {problem}")
+
+
+@singledispatch
+def lower(module: nn.Module, scope: Scope, *inputs: int) -> int:
+    """Add the operations of a frozen module to the graph and return the index of its result.
+
+    Raises:
+        UnsupportedLayer: there is no rule for this type, or for its settings.
+    """
+    known = sorted(kind.__name__ for kind in lower.registry if kind is not object)
+    raise scope.fail(module, f"has no integer form; replace it by one of {', '.join(known)}, or register a rule with "
+                             f"@lower.register")
+
+
+def affine(scope: Scope, x: int, gain: Sequence[Fraction], offset: Sequence[Fraction], part: str = "") -> int:
+    """real -> real * gain + offset per channel, exactly: all channels on the coarsest grid that holds the results.
+
+    Several scales become one. `gain` and `offset` have one entry or one per channel; a gain may be negative or zero.
+    """
+    wire = scope.type(x)
+    channels = max(len(wire.scale), len(gain), len(offset))
+    steps = [s * g for s, g in zip(_spread(wire.scale, channels), _spread(gain, channels), strict=True)]
+    offsets = _spread(offset, channels)
+    grid = unit([*steps, *offsets])
+    multiplier = [int(step / grid) for step in steps]
+    moved = [int(value / grid) for value in offsets]
+    if all(m == 1 for m in multiplier) and not any(moved) and len(wire.scale) == 1:
+        return x
+    ends = [m * bound + o for m, o in zip(multiplier, moved, strict=True) for bound in wire.range]
+    op = Requantize(_array(multiplier), _array(moved), 0, min(ends), max(ends), (grid,))
+    return scope.add(op, x, part=part)
+
+
+def _spread(values: Sequence[Fraction], channels: int) -> list[Fraction]:
+    return list(values) * (channels // len(values)) if len(values) in (1, channels) else list(values)
+
+
+def _array(values: Sequence[int]) -> np.ndarray:
+    """Constants of a Requantize, one entry if all are equal."""
+    return np.array(values[:1] if len(set(values)) == 1 else values, dtype=object)
+
+
+def uniform(scope: Scope, x: int, part: str = "uniform") -> int:
+    """Bring the channels of a wire on one scale."""
+    return affine(scope, x, (Fraction(1),), (Fraction(0),), part)
+
+
+def quantize(scope: Scope, x: int, reciprocal: Fraction, bounds: tuple[int, int], scale: Fraction) -> int:
+    """clip(floor(real * reciprocal + 1/2), bounds), the arithmetic of a quantiser, as one Requantize."""
+    steps = [s * reciprocal for s in scope.type(x).scale]
+    shift = max(0, *(step.denominator.bit_length() - 1 for step in steps))
+    multiplier = _array([int(step * 2**shift) for step in steps])
+    half = (1 << shift) >> 1
+    return scope.add(Requantize(multiplier, np.array([half]), shift, *bounds, (scale,)), x)
+
+
+def _bias(scope: Scope, x: int, bias: Tensor | None) -> int:
+    if bias is None:
+        return x
+    return affine(scope, x, (Fraction(1),), fractions(bias.detach().double().tolist()), "bias")
+
+
+def _pair(value: int | tuple[int, ...], fill: int) -> tuple[int, int]:
+    """A module's setting for one or two axes as a pair; a missing second axis gets `fill`."""
+    values = tuple(value) if isinstance(value, tuple) else (value,)
+    return (values[0], values[1] if len(values) > 1 else fill)
+
+
+def _settings(value: int | tuple[int, ...], axes: int, fill: int) -> tuple[int, int]:
+    values = value if isinstance(value, tuple) else (value,) * axes
+    return _pair(values, fill)
+
+
+@lower.register
+def _linear(module: nn.Linear, scope: Scope, x: int) -> int:
+    whole, scales = integers(module, scope.name)
+    if len(scope.type(x).shape) != 1:
+        raise ShapeError(f"{scope.name}: a Linear layer on shape {scope.type(x).shape}; flatten the input first")
+    x = uniform(scope, x, "input")
+    return _bias(scope, scope.add(MatMul(whole, scales), x), module.bias)
+
+
+@lower.register
+def _conv2d(module: nn.Conv2d, scope: Scope, x: int) -> int:
+    return _conv(module, scope, x, 2)
+
+
+@lower.register
+def _conv1d(module: nn.Conv1d, scope: Scope, x: int) -> int:
+    return _conv(module, scope, x, 1)
+
+
+def _conv(module: nn.Conv1d | nn.Conv2d, scope: Scope, x: int, axes: int) -> int:
+    """A convolution; one-dimensional signals have width 1."""
+    whole, scales = integers(module, scope.name)
+    if module.padding_mode != "zeros":
+        raise scope.fail(module, f"padding_mode {module.padding_mode!r}; only zeros are supported")
+    if isinstance(module.padding, str):
+        padding = _same(module, scope)
+    else:
+        padding = _settings(module.padding, axes, 0)
+    stride, dilation = _settings(module.stride, axes, 1), _settings(module.dilation, axes, 1)
+    x = uniform(scope, x, "input")
+    op = Conv2d(whole.reshape(*whole.shape[:2], whole.shape[2], -1), scales, stride, padding, dilation, module.groups)
+    return _bias(scope, scope.add(op, x), module.bias)
+
+
+def _same(module: nn.Conv1d | nn.Conv2d, scope: Scope) -> tuple[int, int]:
+    """The symmetric padding of padding='same' or 'valid'."""
+    if module.padding == "valid":
+        return (0, 0)
+    total = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+    if any(value % 2 for value in total):
+        raise scope.fail(module, "padding='same' with an even kernel pads one side more: use an odd kernel")
+    return _pair(tuple(value // 2 for value in total), 0)
+
+
+@lower.register
+def _relu(module: nn.ReLU, scope: Scope, x: int) -> int:
+    return _clip(scope, x, 0, None)
+
+
+@lower.register
+def _hardtanh(module: nn.Hardtanh, scope: Scope, x: int) -> int:
+    wire = scope.type(uniform(scope, x))
+    bounds = [Fraction(float(bound)) / wire.scale[0] for bound in (module.min_val, module.max_val)]
+    if any(bound.denominator != 1 for bound in bounds):
+        raise scope.fail(module, f"clips at {module.min_val:g} and {module.max_val:g}, which are not multiples of the "
+                                 f"step {float(wire.scale[0]):g} here: put a quantiser right after it, or use ReLU")
+    return _clip(scope, uniform(scope, x), int(bounds[0]), int(bounds[1]))
+
+
+def _clip(scope: Scope, x: int, low: int, high: int | None) -> int:
+    wire = scope.type(x)
+    high = max(wire.range[1], low) if high is None else high
+    return scope.add(Requantize(np.array([1]), np.array([0]), 0, low, high, wire.scale), x)
+
+
+@lower.register
+def _quantizer(module: ActivationQuantizer, scope: Scope, x: int) -> int:
+    return quantize(scope, x, module.reciprocal, (module.low, module.high), module.scale)
+
+
+@lower.register
+def _affine(module: network.Affine, scope: Scope, x: int) -> int:
+    return affine(scope, x, fractions(module.gain.tolist()), fractions(module.offset.tolist()))
+
+
+@lower.register
+def _max_pool2d(module: nn.MaxPool2d, scope: Scope, x: int) -> int:
+    return _max_pool(module, scope, x, 2)
+
+
+@lower.register
+def _max_pool1d(module: nn.MaxPool1d, scope: Scope, x: int) -> int:
+    return _max_pool(module, scope, x, 1)
+
+
+def _max_pool(module: nn.MaxPool1d | nn.MaxPool2d, scope: Scope, x: int, axes: int) -> int:
+    if module.return_indices:
+        raise scope.fail(module, "return_indices has no integer form: leave it out")
+    kernel, stride, dilation = (_settings(value, axes, 1) for value in
+                                (module.kernel_size, module.stride, module.dilation))
+    padding = _settings(module.padding, axes, 0)
+    sizes = zip(scope.type(x).shape[1:], kernel, stride, padding, dilation, strict=True)
+    if module.ceil_mode and any((size + 2 * p - d * (k - 1) - 1) % s for size, k, s, p, d in sizes):
+        raise scope.fail(module, "ceil_mode adds a partial window here: pad the input instead")
+    return scope.add(MaxPool(kernel, stride, padding, dilation), x)
+
+
+@lower.register
+def _sum_pool(module: network.SumPool, scope: Scope, x: int) -> int:
+    wire = scope.type(x)
+    if module.kernel is None:
+        kernel = stride = (wire.shape[1], wire.shape[2])
+        padding = (0, 0)
+    else:
+        kernel, stride, padding = _pair(module.kernel, 1), _pair(module.stride, 1), _pair(module.padding, 0)
+    x = scope.add(SumPool(kernel, stride, padding), uniform(scope, x), part="sum")
+    return rescale(scope, x, Fraction(module.gain(math.prod(kernel))))
+
+
+def rescale(scope: Scope, x: int, gain: Fraction) -> int:
+    """The same integers with the scale times `gain`."""
+    wire = scope.type(x)
+    scale = tuple(s * gain for s in wire.scale)
+    return scope.add(Requantize(np.array([1]), np.array([0]), 0, *wire.range, scale), x)
+
+
+@lower.register
+def _add(module: network.Add, scope: Scope, a: int, b: int) -> int:
+    parts, multipliers = _aligned(scope, (a, b))
+    return scope.add(Add((multipliers[0], multipliers[1])), *parts)
+
+
+@lower.register
+def _concat(module: network.Concat, scope: Scope, *inputs: int) -> int:
+    parts, multipliers = _aligned(scope, inputs)
+    return scope.add(Concat(tuple(multipliers)), *parts)
+
+
+def _aligned(scope: Scope, inputs: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Wires of one scale each, and the multipliers that bring them on one common grid."""
+    parts = [uniform(scope, x, f"input{number}") for number, x in enumerate(inputs)]
+    scales = [scope.type(x).scale[0] for x in parts]
+    grid = unit(scales)
+    return parts, [int(scale / grid) for scale in scales]
+
+
+@lower.register
+def _flatten(module: nn.Flatten, scope: Scope, x: int) -> int:
+    if module.start_dim != 1 or module.end_dim != -1:
+        raise scope.fail(module, "flattens only some axes; only start_dim=1, end_dim=-1 is supported")
+    return reshape(scope, x, (scope.type(x).size,))
+
+
+def reshape(scope: Scope, x: int, to: tuple[int, ...]) -> int:
+    """Another shape of the same values."""
+    return x if scope.type(x).shape == to else scope.add(Reshape(to), x)
+
+
+@lower.register(nn.Softmax)
+@lower.register(nn.LogSoftmax)
+def _softmax(module: nn.Module, scope: Scope, x: int) -> int:
+    raise scope.fail(module, "is only supported as the last layer, along axis 1, where it is left out")

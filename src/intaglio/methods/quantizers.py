@@ -1,0 +1,155 @@
+"""The quantiser modules: integers on a learned grid, with a backward pass written by hand.
+
+Forward, everywhere and always (training too): q = clip(floor(x * r + 1/2), low, high), y = q * s. The scale s and
+its reciprocal r are snapped to numbers that hardware multiplies by exactly. Backward: the straight-through
+estimator inside the range, zero outside, and for the scale the gradient of LSQ (Esser et al., ICLR 2020), taken
+with respect to log2 s, where steps of an optimiser are relative (TQT, Jain et al., MLSys 2020).
+"""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from intaglio.methods.grid import Kind, fractions, mantissa_bits, reciprocal, snap
+
+
+class _Uniform(torch.autograd.Function):
+    """Fake quantisation with one scale: four passes over x forward, one pass and two dot products backward."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, log2_scale: Tensor, s: float, r: float, low: int, high: int) -> Tensor:
+        y = torch.add(x.new_tensor(0.5), x, alpha=r).floor_().clamp_(low, high).mul_(s)
+        ctx.save_for_backward(x, y)
+        ctx.constants = (s, r, low, high)
+        ctx.shape = log2_scale.shape
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):  # type: ignore[override]
+        x, y = ctx.saved_tensors
+        s, r, low, high = ctx.constants
+        dx = torch.ops.aten.hardtanh_backward(gradient, x, (low - 0.5) * s, (high + 0.5) * s)
+        ds = None
+        if ctx.needs_input_grad[1]:
+            flat = gradient.reshape(-1)
+            total = torch.dot(flat, y.reshape(-1)) - s * r * torch.dot(dx.reshape(-1), x.reshape(-1))
+            ds = (total * (math.log(2) / math.sqrt(x.numel() * max(1, high)))).reshape(ctx.shape)
+        return dx, ds, None, None, None, None
+
+
+class _PerChannel(torch.autograd.Function):
+    """Fake quantisation of a weight with one scale per output channel (axis 0)."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, log2_scale: Tensor, s: Tensor, r: Tensor, low: int, high: int) -> Tensor:
+        y = x.mul(r).add_(0.5).floor_().clamp_(low, high).mul_(s)
+        ctx.save_for_backward(x, y, r * s, s * (high + 0.5))
+        ctx.high = high
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):  # type: ignore[override]
+        x, y, gain, bound = ctx.saved_tensors
+        dx = gradient * (x.abs() <= bound)
+        ds = None
+        if ctx.needs_input_grad[1]:
+            total = (gradient * y - dx * x * gain).flatten(1).sum(1)
+            ds = total * (math.log(2) / math.sqrt(x[0].numel() * max(1, ctx.high)))
+        return dx, ds, None, None, None, None
+
+
+class Grid(nn.Module):
+    """Integers in [low, high] times a snapped scale: what weight and activation quantisers share.
+
+    `log2_scale` has one entry, or one per output channel. It is a parameter if it is learned, else a buffer.
+    """
+
+    log2_scale: Tensor
+
+    def __init__(self, low: int, high: int, kind: Kind, log2_scale: Tensor, learn: bool) -> None:
+        super().__init__()
+        self.low, self.high, self.kind = low, high, kind
+        self.mantissa = mantissa_bits(kind, max(abs(low), high).bit_length())
+        if learn:
+            self.log2_scale = nn.Parameter(log2_scale)
+        else:
+            self.register_buffer("log2_scale", log2_scale)
+
+    def snapped(self) -> tuple[np.ndarray, np.ndarray]:
+        """Scale and reciprocal, float64 and exact, one per entry of `log2_scale`."""
+        scale = snap(self.log2_scale.detach().double().cpu().numpy(), self.mantissa)
+        return scale, reciprocal(scale, self.mantissa)
+
+    def scales(self) -> tuple[Fraction, ...]:
+        """The scale or scales, exactly."""
+        return fractions(self.snapped()[0])
+
+    def reciprocals(self) -> tuple[Fraction, ...]:
+        """The reciprocals that the quantiser multiplies by, exactly."""
+        return fractions(self.snapped()[1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """q * s with q = clip(floor(x * r + 1/2), low, high)."""
+        scale, r = self.snapped()
+        if scale.size == 1:
+            return _Uniform.apply(x, self.log2_scale, float(scale[0]), float(r[0]), self.low, self.high)  # type: ignore[return-value]
+        shape = (-1,) + (1,) * (x.dim() - 1)
+        columns = [torch.from_numpy(v).to(x).reshape(shape) for v in (scale, r)]
+        return _PerChannel.apply(x, self.log2_scale, *columns, self.low, self.high)  # type: ignore[return-value]
+
+    def extra_repr(self) -> str:
+        """Range and kind, for printing a model."""
+        return f"[{self.low}, {self.high}], {self.kind}, {self.log2_scale.numel()} scale(s)"
+
+
+class WeightQuantizer(Grid):
+    """A parametrisation that puts a weight on a symmetric signed grid of `bits` bits, zero included.
+
+    Integers lie in -(2**(bits-1) - 1) .. 2**(bits-1) - 1. It must be the last parametrisation of the weight.
+    """
+
+    def __init__(self, bits: int, kind: Kind, log2_scale: Tensor, learn: bool) -> None:
+        top = 2 ** (bits - 1) - 1
+        super().__init__(-top, top, kind, log2_scale, learn)
+        self.bits = bits
+
+
+class ActivationQuantizer(Grid):
+    """Quantises an activation with one scale: unsigned 0 .. 2**bits - 1, or signed two's complement.
+
+    While `observer` is set, values pass unchanged and are shown to it (calibration).
+    """
+
+    def __init__(self, bits: int, signed: bool, kind: Kind, log2_scale: float = 0.0, learn: bool = False) -> None:
+        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+        super().__init__(low, high, kind, torch.tensor([log2_scale], dtype=torch.float32), learn)
+        self.bits, self.signed = bits, signed
+        self.observer = None
+
+    @property
+    def scale(self) -> Fraction:
+        """The scale, exactly."""
+        return self.scales()[0]
+
+    @property
+    def reciprocal(self) -> Fraction:
+        """The factor that the input is multiplied by, exactly; 1/scale for a power of two."""
+        return self.reciprocals()[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Quantise, or only observe during calibration."""
+        if self.observer is not None:
+            self.observer(x)
+            return x
+        return super().forward(x)
+
+    def quantize(self, value: Fraction) -> int:
+        """The integer for one exact value."""
+        q = math.floor(value * self.reciprocal + Fraction(1, 2))
+        return min(max(q, self.low), self.high)

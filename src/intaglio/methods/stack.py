@@ -1,0 +1,89 @@
+"""The stack of weight parametrisations: structure (masks, shared values) below, the grid last."""
+
+import copy
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from intaglio.ir.errors import StructureError
+from intaglio.methods.quantizers import Grid
+
+
+def parametrisations(layer: nn.Module) -> list[nn.Module]:
+    """The parametrisations of `weight`, first applied first."""
+    if not parametrize.is_parametrized(layer, "weight"):
+        return []
+    return list(layer.parametrizations["weight"])  # type: ignore[index]
+
+
+def grid_of(layer: nn.Module) -> Grid | None:
+    """The quantiser that ends the stack, if there is one."""
+    stack = parametrisations(layer)
+    return stack[-1] if stack and isinstance(stack[-1], Grid) else None
+
+
+def before_grid(layer: nn.Module) -> Tensor:
+    """The weight that the quantiser sees, or the weight itself; detached."""
+    stack = parametrisations(layer)
+    if not stack:
+        return layer.weight.detach()  # type: ignore[return-value]
+    with torch.no_grad():
+        value = layer.parametrizations["weight"].original  # type: ignore[index]
+        for part in stack[:-1] if isinstance(stack[-1], Grid) else stack:
+            value = part(value)
+    return value.detach()
+
+
+def put_last(layer: nn.Module, grid: Grid) -> None:
+    """End the stack with `grid`, in place of a grid that is there."""
+    if grid_of(layer) is None:
+        parametrize.register_parametrization(layer, "weight", grid)
+    else:
+        layer.parametrizations["weight"][-1] = grid  # type: ignore[index]
+
+
+def put_below(layer: nn.Module, part: nn.Module) -> None:
+    """Add a parametrisation on top of the structure, but below the grid."""
+    grid = grid_of(layer)
+    if grid is None:
+        parametrize.register_parametrization(layer, "weight", part)
+    else:
+        stack: nn.ModuleList = layer.parametrizations["weight"]  # type: ignore[index,assignment]
+        stack.insert(len(stack) - 1, part)
+
+
+def integers(layer: nn.Module, name: str = "layer") -> tuple[np.ndarray, tuple[Fraction, ...]]:
+    """The weight as int64 with its scale (one, or one per output channel): weight = integers * scale, exactly.
+
+    Raises:
+        StructureError: the weight is not on the grid that the layer declares, or declares none.
+    """
+    scales = getattr(layer, "integer_scale", None)
+    grid = grid_of(layer)
+    if scales is None and grid is None:
+        raise StructureError(f"{name}: the weights are floating point; add FixedPoint (or another number format) to "
+                             f"the recipe, after every other weight method")
+    if scales is None and grid is not None:
+        scales = grid.scales()
+        layer = copy.deepcopy(layer).double()
+    with torch.no_grad():
+        weight = layer.weight.detach().double().cpu().numpy()  # type: ignore[operator]
+    columns = np.array([float(scale) for scale in scales]).reshape(-1, *[1] * (weight.ndim - 1))
+    whole = np.rint(weight / columns)
+    wrong = np.argwhere(whole * columns != weight)
+    if len(wrong):
+        at = tuple(int(i) for i in wrong[0])
+        raise StructureError(f"{name}: weight{list(at)} = {weight[at]!r} is not a multiple of its scale; a method after "
+                             f"the number format moved it: put the number format last")
+    return whole.astype(np.int64), _settle(whole, scales)
+
+
+def _settle(whole: np.ndarray, scales: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
+    """Give channels of zeros the scale of the first other channel: it costs nothing and keeps grids coarse."""
+    if len(scales) == 1:
+        return scales
+    used = [scale for scale, row in zip(scales, whole, strict=True) if row.any()] or list(scales)
+    return tuple(s if row.any() else used[0] for s, row in zip(scales, whole, strict=True))

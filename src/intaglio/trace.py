@@ -1,0 +1,190 @@
+"""From a quantised torch module to a Graph of integers, and the proof that the two agree."""
+
+import copy
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.fx import GraphModule, Node
+
+from intaglio.ir.errors import IntaglioError, RangeError, ShapeError, UnsupportedLayer
+from intaglio.ir.graph import Builder, Graph
+from intaglio.ir.ops import Input, Requantize
+from intaglio.ir.passes import optimise
+from intaglio.ir.types import Type
+from intaglio.methods.fixed_point import FixedPoint
+from intaglio.methods.freeze import freeze
+from intaglio.methods.lowering import Scope, reshape
+from intaglio.methods.lowering import lower as lower_module
+from intaglio.methods.network import is_reshape, module_of, trace
+from intaglio.methods.quantizers import ActivationQuantizer
+
+EXACT_BITS = 53
+"""Integers up to 2**53 are exact in float64, in which the torch side is evaluated."""
+
+
+def lower(model: nn.Module, example: Tensor, optimised: bool = True) -> Graph:
+    """The Graph of a quantised network, for inputs like `example` (N, ...); N may be 1, values do not matter.
+
+    Raises:
+        UnsupportedLayer: a layer or setting without integer form; StructureError: a weight is not on a grid;
+        ShapeError: shapes do not fit; RangeError: an accumulator is too wide.
+    """
+    gm = freeze(model)
+    shapes = _shapes(gm, example)
+    builder, wires = Builder(), {}
+    for node in gm.graph.nodes:
+        if node.op == "output":
+            results = node.args[0] if isinstance(node.args[0], tuple | list) else (node.args[0],)
+            return _finish(builder, [_wire(wires, node, item) for item in results], optimised)
+        if node in shapes:
+            wires[node] = _lower_node(gm, node, builder, wires, shapes)
+    raise UnsupportedLayer(f"{type(model).__name__}: the forward pass returns nothing")
+
+
+def check(model: nn.Module, example: Tensor) -> None:
+    """Raise what `lower` would raise, before any training: quantises a copy of a float network for the trial.
+
+    Takes about as long as one forward pass and one lowering.
+    """
+    copied = copy.deepcopy(model)
+    _shapes(trace(copied).eval(), example)
+    if not any(isinstance(module, ActivationQuantizer) for module in copied.modules()):
+        copied = FixedPoint(learn=False, samples=1, calibration="minmax").apply(copied, example)
+    lower(copied, example)
+
+
+def equal(model: nn.Module, graph: Graph, x: Tensor, batch: int = 256) -> int:
+    """How many output integers differ between the frozen network in float64 and the Graph, over all inputs `x`."""
+    gm = freeze(model)
+    wrong = 0
+    for part in x.split(batch):
+        with torch.no_grad():
+            reals = gm(part.double())
+        reals = reals if isinstance(reals, tuple | list) else (reals,)
+        (kind,) = graph.input_types
+        results = graph(kind.quantize(part.double().numpy().reshape(-1, *kind.shape)))
+        for real, result, wire in zip(reals, results, graph.output_types, strict=True):
+            expected = result.reshape(len(part), -1), real.numpy().reshape(len(part), -1)
+            steps = np.broadcast_to(wire.steps(), wire.shape).reshape(1, -1)
+            wrong += int((expected[0] * steps != expected[1]).sum())
+    return wrong
+
+
+def _finish(builder: Builder, outputs: list[int], optimised: bool) -> Graph:
+    graph = builder.graph(outputs)
+    for node in graph.nodes:
+        _prove_exact(node.name, node.op, [graph.nodes[i].type for i in node.inputs], node.type)
+    graph = optimise(graph) if optimised else graph
+    graph.verify()
+    return graph
+
+
+def _prove_exact(name: str, op: Any, inputs: list[Type], result: Type) -> None:
+    """RangeError unless float64 holds every intermediate value of the torch side of this operation."""
+    rounds = isinstance(op, Requantize) and op.shift > 0
+    mantissa = 1 if rounds else max(scale.numerator for scale in result.scale)
+    bits = (op.magnitude(*inputs) * mantissa).bit_length()
+    if bits > EXACT_BITS:
+        raise RangeError(f"{name}: needs {bits} bits, and float64 holds {EXACT_BITS}, so the torch side would not be "
+                         f"exact; use fewer bits, or power_of_two scales")
+
+
+class _Shapes(fx.Interpreter):
+    """Runs a network once and keeps the shape of every tensor; errors name the place."""
+
+    def __init__(self, gm: GraphModule) -> None:
+        super().__init__(gm)
+        self.shapes: dict[Node, tuple[int, ...]] = {}
+
+    def run_node(self, n: Node) -> Any:
+        """Run one node."""
+        try:
+            value = super().run_node(n)
+        except IntaglioError:
+            raise
+        except Exception as error:
+            before = [self.shapes.get(m, ()) for m in n.all_input_nodes]
+            raise ShapeError(f"{n.target if n.op == 'call_module' else n.name}: does not accept an input of shape "
+                             f"{', '.join(map(str, before))} ({error}); compare the example with the first layer") from error
+        if isinstance(value, Tensor) and n.op != "output":
+            self.shapes[n] = tuple(value.shape)
+        return value
+
+
+def _shapes(gm: GraphModule, example: Tensor) -> dict[Node, tuple[int, ...]]:
+    """Shape of every tensor for a batch of two, by node."""
+    dtype = next((p.dtype for p in gm.parameters()), torch.float32)
+    twice = torch.cat([example[:1], example[:1]]).to(dtype)
+    if not len(example):
+        raise ShapeError(f"the example has shape {tuple(example.shape)}; give at least one sample")
+    runner = _Shapes(gm)
+    with torch.no_grad():
+        runner.run(twice)
+    return runner.shapes
+
+
+def _wire(wires: dict[Node, int], user: Node, source: Any) -> int:
+    if source not in wires:
+        raise UnsupportedLayer(f"{user.name}: uses {source}, which is not a lowered tensor; {_REMEDY}")
+    return wires[source]
+
+
+_REMEDY = "write it with torch layers, +, torch.cat, flatten, reshape or view"
+
+
+def _lower_node(gm: GraphModule, node: Node, builder: Builder, wires: dict[Node, int],
+                shapes: dict[Node, tuple[int, ...]]) -> int:
+    """One node's operations; the index of its result."""
+    if node.op == "placeholder":
+        return _input(gm, node, builder, shapes[node])
+    if is_reshape(node):
+        source = node.all_input_nodes[0]
+        return reshape(Scope(builder, node.name), _wire(wires, node, source), _wire_shape(node, shapes[node]))
+    module = module_of(gm, node)
+    if module is None:
+        raise UnsupportedLayer(f"{node.name}: the operation {node.target} has no integer form; {_REMEDY}")
+    arguments = [_wire(wires, node, item) for item in node.args]
+    if _is_input_quantizer(node, module):
+        return arguments[0]
+    if len(shapes[node]) not in (2, 3, 4) or shapes[node][0] != 2:
+        raise ShapeError(f"{node.target}: result of shape {shapes[node][1:]}; only vectors, (C, L) and (C, H, W)")
+    target = str(node.target)
+    used = any(n.name == target or n.name.startswith(target + ".") for n in builder.nodes)
+    scope = Scope(builder, node.name if used else target)
+    try:
+        index = lower_module(module, scope, *arguments)
+    except IntaglioError as error:
+        raise type(error)(str(error) if target in str(error) else f"{target}: {error}") from error
+    expected = _wire_shape(node, shapes[node])
+    if builder.type(index).shape != expected:
+        raise ShapeError(f"{target}: torch gives shape {expected}, the Graph {builder.type(index).shape}; a custom "
+                         f"lowering rule is wrong")
+    return index
+
+
+def _is_input_quantizer(node: Node, module: nn.Module) -> bool:
+    return isinstance(module, ActivationQuantizer) and node.all_input_nodes[0].op == "placeholder"
+
+
+def _input(gm: GraphModule, node: Node, builder: Builder, shape: tuple[int, ...]) -> int:
+    """The Input of a network: integers of its quantiser."""
+    quantizers = [module_of(gm, user) for user in node.users]
+    first = quantizers[0] if quantizers else None
+    if len(set(quantizers)) != 1 or not isinstance(first, ActivationQuantizer):
+        raise UnsupportedLayer(f"{node.name}: the network's input is not quantised; add FixedPoint to the recipe")
+    if first.scale * first.reciprocal != Fraction(1):
+        raise UnsupportedLayer(f"{node.name}: the input's scale {first.scale} is not a power of two; use "
+                               f"input_log2_scale")
+    kind = Type(_wire_shape(node, shape), (first.low, first.high), (first.scale,))
+    return builder.add(node.name, Input(kind))
+
+
+def _wire_shape(node: Node, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a wire: without the batch axis, and (C, L) as (C, L, 1)."""
+    if shape[0] != 2 or len(shape) not in (2, 3, 4):
+        raise ShapeError(f"{node.name}: gives shape {shape} for a batch of two; the batch axis must stay first, and "
+                         f"vectors, (C, L) or (C, H, W) must follow")
+    return (*shape[1:], 1) if len(shape) == 3 else shape[1:]
