@@ -57,8 +57,9 @@ class Window:
 
     @property
     def rows(self) -> int:
-        """Rows in the ring: one window and one stride of them being refilled meanwhile."""
-        return max(self.extent[0], self.stride[0]) + self.stride[0]
+        """Rows in the ring: a window, and what is refilled meanwhile: a stride, or the next frame's first window."""
+        window = max(self.extent[0], self.stride[0])
+        return max(window + self.stride[0], 2 * min(self.extent[0] - self.padding[0], self.height))
 
     @property
     def row_beats(self) -> int:

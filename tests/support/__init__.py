@@ -1,0 +1,1 @@
+"""What several tests share: random networks, and one check of the whole back end."""
