@@ -1,0 +1,157 @@
+"""What a report shows, as plain values: no network, no torch, no tool is needed to render it again."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from intaglio.ir.errors import DataError
+from intaglio.measure import Measurement, Source
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer of the carved network; what is not known is None and shown as a dash.
+
+    `bits` counts all that the layer stores, side tables included. `cycles_*` are its cycles per frame.
+    """
+
+    name: str
+    op: str
+    shape: str
+    weight_format: str = ""
+    activation_format: str = ""
+    encoding: str = ""
+    folding: str = ""
+    weights: int | None = None
+    zeros: int | None = None
+    bits: int | None = None
+    ops: int | None = None
+    cycles_modelled: int | None = None
+    cycles_simulated: int | None = None
+    lut4_eq: int | None = None
+    ff: int | None = None
+    dsp: int | None = None
+    bram: int | None = None
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch [start, stop) of cycles in which a unit works on a frame (numbered from 0)."""
+
+    start: int
+    stop: int
+    frame: int = 0
+
+
+@dataclass(frozen=True)
+class UnitRow:
+    """A hardware unit under saturation.
+
+    `busy` and `stalled` are shares of the interval, the rest is idle; `cycles` are its busy cycles per frame.
+    """
+
+    name: str
+    kind: str
+    cycles: int
+    busy: float
+    stalled: float = 0.0
+    spans: tuple[Span, ...] = ()
+
+    def __post_init__(self) -> None:
+        if min(self.busy, self.stalled) < 0 or not self.busy + self.stalled <= 1 + 1e-9:
+            text = f"unit {self.name}: busy {self.busy}, stalled {self.stalled} are shares of one interval"
+            raise DataError(f"{text}; give fractions that add up to at most 1")
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts in equal bins over [low, high]; for integers, one bin per value from low - 1/2 to high + 1/2."""
+
+    name: str
+    low: float
+    high: float
+    counts: tuple[int, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class RangeRow:
+    """The proved range of a wire, what was seen on it, and `counts` of that in equal bins over `proved`."""
+
+    name: str
+    bits: int
+    proved: tuple[int, int]
+    seen: tuple[int, int]
+    counts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Correct answers in percent, one value per seed, on `n` samples each."""
+
+    name: str
+    values: tuple[float, ...]
+    n: int
+    seeds: tuple[int, ...] = ()
+    source: Source = "measured"
+
+    def __post_init__(self) -> None:
+        if not self.values or self.n < 1:
+            raise DataError(f"accuracy {self.name!r}: no value or no sample; leave the row out")
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds."""
+        return sum(self.values) / len(self.values)
+
+
+@dataclass(frozen=True)
+class FlowStep:
+    """One step of the run."""
+
+    name: str
+    about: str = ""
+    seconds: float | None = None
+    state: Literal["done", "failed", "skipped"] = "done"
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything on the page. The verdict is taken from those `measurements` whose subject is `subject`."""
+
+    title: str
+    subject: str
+    measurements: tuple[Measurement, ...]
+    subtitle: str = ""
+    created: str = ""
+    layers: tuple[LayerRow, ...] = ()
+    units: tuple[UnitRow, ...] = ()
+    interval: int | None = None
+    weights: tuple[Histogram, ...] = ()
+    ranges: tuple[RangeRow, ...] = ()
+    accuracies: tuple[Accuracy, ...] = ()
+    flow: tuple[FlowStep, ...] = ()
+    command: str = "intaglio run"
+    recipe: str = ""
+    graph: str = ""
+    versions: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+_ADAPTER = TypeAdapter(ReportData)
+
+
+def to_json(data: ReportData) -> str:
+    """The data as JSON text, kept beside the report so that it can be rendered again."""
+    return _ADAPTER.dump_json(data, indent=1).decode()
+
+
+def from_json(text: str) -> ReportData:
+    """The inverse of `to_json`; raises DataError where the text is something else."""
+    try:
+        return _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the text"
+        raise DataError(f"not the data of a report: {place}: {first['msg']}") from None

@@ -1,0 +1,179 @@
+"""The three answers at the top of the page, each taken from measurements and from nothing else."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Literal
+
+from intaglio.measure import Measurement, Source, find
+from intaglio.report.text import number, percent, points, si, storage
+
+State = Literal["good", "bad", "open", "plain"]
+Show = Callable[[float], str]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One fact on a card: what it is, its value, where it comes from."""
+
+    name: str
+    value: str
+    source: Source | None = None
+    by: str = ""
+    state: State = "plain"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A question, its answer in a few words, and the facts behind it."""
+
+    question: str
+    answer: str
+    state: State
+    lines: tuple[Line, ...]
+    note: str = ""
+
+
+EQUALITIES = (
+    ("mismatches.torch_graph", "PyTorch = integer graph"),
+    ("mismatches.graph_rtl", "graph = simulated SystemVerilog"),
+    ("mismatches.graph_netlist", "graph = synthesised netlist"),
+    ("mismatches.verilator_cxxrtl", "Verilator = CXXRTL"),
+)
+CYCLES = (("cycles.latency", "latency"), ("cycles.interval", "interval"))
+
+
+def verdict(measurements: Sequence[Measurement]) -> tuple[Card, Card, Card]:
+    """The cards: is it equal, how accurate is it, what does it cost."""
+    return equality(measurements), accuracy(measurements), cost(measurements)
+
+
+def equality(measurements: Sequence[Measurement]) -> Card:
+    """Equal if every comparison that was made found no mismatch; a comparison not made is shown as open."""
+    bits = [_compared(measurements, name, words) for name, words in EQUALITIES]
+    cycles = [_predicted(measurements, name, words) for name, words in CYCLES]
+    made = [line.state for line in bits + cycles if line.state != "open"]
+    if "bad" in made:
+        return Card(
+            "Is it equal?", "No. It differs.", "bad", tuple(bits + cycles), "Do not build this hardware."
+        )
+    if not made:
+        return Card("Is it equal?", "Not checked.", "open", tuple(bits + cycles))
+    exact = [w for w, part in (("bit for bit", bits), ("cycle for cycle", cycles)) if _any_good(part)]
+    missing = len(bits + cycles) - len(made)
+    note = f"{missing} comparison{'s' * (missing > 1)} not made in this run." if missing else ""
+    return Card("Is it equal?", f"Yes, {' and '.join(exact)}.", "good", tuple(bits + cycles), note)
+
+
+def _any_good(lines: Sequence[Line]) -> bool:
+    return any(line.state == "good" for line in lines)
+
+
+def _compared(measurements: Sequence[Measurement], name: str, words: str) -> Line:
+    found = find(measurements, name)
+    if found is None:
+        return Line(words, "not checked", state="open")
+    of = f" in {number(found.n)} images" if found.n is not None else ""
+    value = f"{number(found.value)} mismatch{'es' * (found.value != 1)}{of}"
+    return Line(words, value, found.source, found.by, "bad" if found.value else "good")
+
+
+def _predicted(measurements: Sequence[Measurement], name: str, words: str) -> Line:
+    modelled, simulated = find(measurements, name, "modelled"), find(measurements, name, "simulated")
+    if modelled is None or simulated is None:
+        return Line(f"{words}: model = simulation", "not checked", state="open")
+    off = simulated.value - modelled.value
+    value = f"{number(simulated.value)} cycles, predicted exactly"
+    if off:
+        value = f"{number(simulated.value)} cycles, predicted {number(modelled.value)}"
+    return Line(words, value, "simulated", simulated.by, "bad" if off else "good")
+
+
+def noise(first: float, second: float, n: int) -> float:
+    """Half width, in points, of the 95 % interval of a difference of accuracies on `n` samples each.
+
+    1.96 sqrt((p(1-p) + q(1-q)) / n) for independent samples; on the same samples the true one is narrower.
+    """
+    p, q = first / 100, second / 100
+    return 196 * sqrt((p * (1 - p) + q * (1 - q)) / n)
+
+
+def accuracy(measurements: Sequence[Measurement]) -> Card:
+    """The approximated network beside the float one, with what that many samples can tell."""
+    ours, float_ = find(measurements, "top1"), find(measurements, "float_top1")
+    if ours is None:
+        return Card("How accurate?", "Not measured.", "open", ())
+    lines = [Line("this network", percent(ours.value), ours.source, ours.by)]
+    note = _samples(ours)
+    if float_ is not None:
+        lines += [
+            Line("float network", percent(float_.value), float_.source, float_.by),
+            Line("difference", points(ours.value - float_.value)),
+        ]
+        if ours.n:
+            note += f" {_resolution(ours.value, float_.value, ours.n)}"
+    sparsity = find(measurements, "sparsity")
+    if sparsity is not None:
+        lines.append(Line("weights that are zero", percent(sparsity.value), sparsity.source, sparsity.by))
+    return Card("How accurate?", f"{ours.value:.2f} % right.", "plain", tuple(lines), note.strip())
+
+
+def _samples(found: Measurement) -> str:
+    parts = [f"{number(found.n)} samples"] if found.n else []
+    parts += [f"{len(found.seeds)} seed{'s' * (len(found.seeds) > 1)}"] if found.seeds else []
+    return ", ".join(parts) + "." if parts else ""
+
+
+def _resolution(ours: float, float_: float, n: int) -> str:
+    width = noise(ours, float_, n)
+    if abs(ours - float_) <= width:
+        return f"The difference is within the ±{width:.2f} points that {number(n)} samples can resolve."
+    return f"The difference is larger than the ±{width:.2f} points that {number(n)} samples can resolve."
+
+
+def cost(measurements: Sequence[Measurement]) -> Card:
+    """Speed, area and storage; the answer is the throughput, or else the interval."""
+    candidates = (
+        _fact(measurements, "throughput.cl_per_s", "throughput", lambda v: f"{number(round(v))} images/s"),
+        _fact(measurements, "cycles.interval", "one image every", lambda v: f"{number(v)} cycles"),
+        _fact(measurements, "latency.s", "latency", lambda v: si(v, "s")),
+        _fact(measurements, "fmax_mhz", "highest clock", lambda v: f"{v:.1f} MHz"),
+        _fact(measurements, "area.lut4_eq", "logic", lambda v: f"{number(v)} LUT4-eq"),
+        _together(measurements),
+        _fact(measurements, "storage.file_bytes", "stored in a file of", lambda v: si(v, "B")),
+        _weights(measurements),
+        _fact(measurements, "compression", "smaller than float by", lambda v: f"{v:.1f} ×"),
+        _fact(measurements, "energy.j_per_cl", "energy per image", lambda v: si(v, "J")),
+    )
+    lines = tuple(line for line in candidates if line is not None)
+    throughput, interval = find(measurements, "throughput.cl_per_s"), find(measurements, "cycles.interval")
+    if throughput is not None:
+        return Card(
+            "What does it cost?", f"{number(round(throughput.value))} images a second.", "plain", lines
+        )
+    if interval is not None:
+        return Card("What does it cost?", f"{number(interval.value)} cycles an image.", "plain", lines)
+    return Card("What does it cost?", "Not measured.", "open", lines)
+
+
+def _fact(measurements: Sequence[Measurement], name: str, words: str, show: Show) -> Line | None:
+    found = find(measurements, name)
+    return None if found is None else Line(words, show(found.value), found.source, found.by)
+
+
+def _together(measurements: Sequence[Measurement]) -> Line | None:
+    kinds = (("area.ff", "FF"), ("area.dsp", "DSP"), ("area.bram", "BRAM"))
+    known = [(m, words) for name, words in kinds if (m := find(measurements, name)) is not None]
+    if not known:
+        return None
+    text = " · ".join(number(m.value) for m, _ in known)
+    return Line(" · ".join(words for _, words in known), text, known[0][0].source, known[0][0].by)
+
+
+def _weights(measurements: Sequence[Measurement]) -> Line | None:
+    weight, side = find(measurements, "storage.weight_bits"), find(measurements, "storage.side_bits")
+    if weight is None:
+        return None
+    words = "weights, side tables" if side is not None else "weights"
+    total = weight.value + (side.value if side is not None else 0)
+    return Line(words, storage(total), weight.source, weight.by)
