@@ -1,17 +1,21 @@
 """Execution of a Graph: the plan made once, then chunks that stay in cache, over threads.
 
-Every node runs in the narrowest dtype that is exact for it: float32 when no intermediate value reaches 2**24,
-float64 below 2**53, else int64. Between nodes arrays are (batch, ...) views with the batch innermost in memory.
+Every node runs in the narrowest dtype that is exact for it: float32 when no intermediate value reaches
+2**24, float64 below 2**53, else int64. Between nodes arrays are (batch, ...) views with the batch innermost
+in memory.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController  # pyright: ignore[reportMissingTypeStubs]
 
 from intaglio.ir.errors import DataError, ShapeError
 from intaglio.ir.node import Node
@@ -19,8 +23,10 @@ from intaglio.ir.op import Op
 from intaglio.ir.ops import Input
 from intaglio.ir.types import Array, Type
 
-_CHUNK = 1 << 20
+_CHUNK = 3 << 19
 """Elements of all wires of one chunk of samples."""
+_ALIGN = 16
+"""Samples of a chunk are a multiple of this where they reach it: full vector registers."""
 _THREADED = 1 << 21
 """Elements of all wires of a batch from which threads pay."""
 
@@ -83,7 +89,8 @@ class Plan:
         """Outputs (int64, batch first) of a batch of inputs."""
         values, batch = self._checked(arrays)
         results = [np.empty((batch, *shape), dtype=np.int64) for shape in self.shapes]
-        chunk = max(1, _CHUNK // self.elements)
+        chunk = _CHUNK // self.elements
+        chunk = max(1, chunk - chunk % _ALIGN if chunk > _ALIGN else chunk)
         pieces = [slice(start, start + chunk) for start in range(0, batch, chunk)]
 
         def run(piece: slice) -> None:
@@ -91,12 +98,13 @@ class Plan:
             for result, wire in zip(results, self.outputs, strict=True):
                 result[piece] = wires[wire]
 
-        if len(pieces) > 1 and batch * self.elements >= _THREADED:
-            with ThreadPoolExecutor(_processors()) as pool:
-                list(pool.map(run, pieces))
-        else:
-            for piece in pieces:
-                run(piece)
+        with one_blas_thread():
+            if len(pieces) > 1 and batch * self.elements >= _THREADED:
+                with ThreadPoolExecutor(_processors()) as pool:
+                    list(pool.map(run, pieces))
+            else:
+                for piece in pieces:
+                    run(piece)
         return results
 
     def every(self, arrays: Sequence[npt.ArrayLike]) -> list[Array]:
@@ -128,7 +136,9 @@ class Plan:
 
 
 def _batch_last(value: Array, dtype: "np.dtype[Any]") -> Array:
-    """A (batch, ...) copy whose batch axis is innermost in memory."""
+    """A (batch, ...) copy whose batch axis is innermost in memory (vectors stay: BLAS takes either order)."""
+    if value.ndim == 2:
+        return value.astype(dtype)
     store = np.empty((*value.shape[1:], len(value)), dtype=dtype)
     view = np.moveaxis(store, -1, 0)
     view[...] = value
@@ -136,7 +146,7 @@ def _batch_last(value: Array, dtype: "np.dtype[Any]") -> Array:
 
 
 def check(name: str, array: npt.ArrayLike, of: Type) -> Array:
-    """The array, when it holds integers of the declared shape (batch, ...) and range; else an error naming it."""
+    """The array, when it holds integers of the declared shape (batch, ...) and range, else an error."""
     value = np.asarray(array)
     if value.shape[1:] != of.shape or value.ndim != len(of.shape) + 1:
         raise ShapeError(f"input {name} has shape {value.shape}: expected (batch, {str(of.shape)[1:]}")
@@ -157,6 +167,33 @@ def _check_values(name: str, value: Array, of: Type) -> None:
     if least < low or most > high:
         bad = least if least < low else most
         raise DataError(f"input {name} holds {bad}, outside {low}..{high}: quantise it with its Type")
+
+
+class _Library(Protocol):
+    """A BLAS library as threadpoolctl shows it."""
+
+    num_threads: int
+
+    def set_num_threads(self, num_threads: int) -> None: ...
+
+
+@cache
+def _blas() -> list[_Library]:
+    libraries: Any = ThreadpoolController()
+    return libraries.select(user_api="blas").lib_controllers
+
+
+@contextmanager
+def one_blas_thread() -> Generator[None]:
+    """Keep BLAS to one thread: chunks are spread over threads, and waiting BLAS threads burn a core."""
+    before = [library.num_threads for library in _blas()]
+    for library in _blas():
+        library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, count in zip(_blas(), before, strict=True):
+            library.set_num_threads(count)
 
 
 def _processors() -> int:

@@ -1,4 +1,4 @@
-"""Graph: integer operations in topological order, immutable, callable, printable. Builder: how one is made."""
+"""Graph: integer operations in topological order, callable, printable. Builder: how one is made."""
 
 import re
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ class Graph:
                 raise GraphError(f"{node.name} reads {node.inputs}: inputs must be earlier nodes")
 
     def __call__(self, *arrays: npt.ArrayLike) -> list[npt.NDArray[np.int64]]:
-        """Outputs (batch, ...) for inputs (batch, ...) of integers; DataError when outside an input's range."""
+        """Outputs (batch, ...) for integer inputs (batch, ...); DataError when outside an input's range."""
         return self._plan.run(arrays)
 
     def run(self, *arrays: npt.ArrayLike) -> dict[str, npt.NDArray[np.int64]]:
@@ -106,7 +106,7 @@ class Graph:
 
     @staticmethod
     def parse(text: str) -> "Graph":
-        """The Graph of a text; GraphError when it is not one, or when a written Type is not the derived one."""
+        """The Graph of a text; GraphError when it is not one, or when a written Type is not derived."""
         lines, outputs = text_form.parse(text)
         builder = Builder()
         for line in lines:
@@ -118,7 +118,7 @@ class Graph:
 
 
 def derive(name: str, op: Op, inputs: list[Type]) -> Type:
-    """Type of an operation's result, errors naming the node; RangeError when an accumulator exceeds 62 bits."""
+    """Type of a result, errors naming the node; RangeError when an accumulator exceeds 62 bits."""
     try:
         result = op.type(*inputs)
     except IntaglioError as error:

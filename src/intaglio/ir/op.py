@@ -15,7 +15,7 @@ from intaglio.ir.types import MAX_BITS, Array, Type, fractions, width
 
 @dataclass(frozen=True)
 class Work:
-    """What one evaluation costs, counted: a product by 0 is nothing, by +-1 an add, by +-2**k a shift and an add."""
+    """What one evaluation costs, counted: times 0 is nothing, +-1 an add, +-2**k a shift and an add."""
 
     multiplies: int = 0
     adds: int = 0
@@ -45,7 +45,7 @@ class Op(ABC):
 
     @abstractmethod
     def magnitude(self, *inputs: Type) -> int:
-        """A bound on the absolute value of the inputs and of every intermediate value, in any order of summation."""
+        """A bound on |every input and intermediate value|, in any order of summation."""
 
     def work(self, *inputs: Type) -> Work:
         """Operations and stored bits of one evaluation."""
@@ -56,13 +56,17 @@ class Op(ABC):
         return 0
 
     def constant(self, name: str, dtype: npt.DTypeLike, axes: int = 0) -> Array:
-        """Field `name` in a dtype, kept; with `axes`, reshaped (C, ...) -> (1, C, ..., 1) of that many axes."""
-        cache: dict[Any, Array] = self.__dict__.setdefault("_constants", {})
+        """Field `name` in a dtype, kept; with `axes`, reshaped (C,) -> (1, C, ..., 1) of so many axes."""
         key = (name, dtype, axes)
-        if key not in cache:
+        if key not in self._cache:
             value = np.asarray(getattr(self, name)).astype(dtype)
-            cache[key] = value.reshape(1, -1, *[1] * (axes - 2)) if axes else value
-        return cache[key]
+            self._cache[key] = value.reshape(1, -1, *[1] * (axes - 2)) if axes else value
+        return self._cache[key]
+
+    @cached_property
+    def _cache(self) -> dict[Any, Any]:
+        """What `execute` derives from the constants, once."""
+        return {}
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -72,7 +76,7 @@ class Op(ABC):
         self._set(name, integers(getattr(self, name), name, axes))
 
     def _scale(self) -> None:
-        self._set("scale", fractions(getattr(self, "scale")))
+        self._set("scale", fractions(vars(self)["scale"]))
 
     def _pairs(self, *names: str, least: int = 1) -> None:
         """Replace fields by pairs of integers >= least."""
@@ -82,13 +86,16 @@ class Op(ABC):
                 raise ShapeError(f"{name} {values} is not a pair of integers >= {least}")
             self._set(name, values)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
+        """The constants by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}  # pyright: ignore
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.__class__, tuple(self.values().values())
 
     @cached_property
     def _key(self) -> tuple[Any, ...]:
-        values = (getattr(self, field.name) for field in fields(self))  # pyright: ignore
-        return tuple(_content(value) for value in values)
+        return tuple(_content(value) for value in self.values().values())
 
     def __eq__(self, other: object) -> bool:
         return self.__class__ is other.__class__ and isinstance(other, Op) and self._key == other._key
@@ -99,12 +106,13 @@ class Op(ABC):
 
 def _content(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        return value.shape, hashlib.sha256(value.tobytes()).hexdigest()
+        array: Array = value
+        return array.shape, hashlib.sha256(array.tobytes()).hexdigest()
     return value
 
 
 def integers(values: npt.ArrayLike, name: str, axes: int) -> npt.NDArray[np.int64]:
-    """A read-only int64 copy; StructureError when not finite integers, RangeError beyond 62 bits, ShapeError."""
+    """A read-only int64 copy; StructureError unless integers, RangeError beyond 62 bits, ShapeError."""
     array = np.asarray(values)
     if array.ndim == 0 and axes == 1:
         array = array.reshape(1)

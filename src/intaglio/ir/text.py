@@ -51,8 +51,7 @@ def dump(nodes: Sequence[Node], outputs: Iterable[int]) -> str:
     lines = [HEADER]
     for node in nodes:
         inputs = [f'"{nodes[i].name}"' for i in node.inputs]
-        values = {field.name: getattr(node.op, field.name) for field in fields(node.op)}  # pyright: ignore
-        terms = inputs + [f"{name}={_value(value, constants)}" for name, value in values.items()]
+        terms = inputs + [f"{name}={_value(value, constants)}" for name, value in node.op.values().items()]
         lines.append(f'"{node.name}" = {node.op.__class__.__name__}({", ".join(terms)}) : {show(node.type)}')
     lines.append("return " + ", ".join(f'"{nodes[i].name}"' for i in outputs))
     for name, array in constants.items():
@@ -70,7 +69,8 @@ def show(type: Type) -> str:
 
 def _value(value: Any, constants: dict[str, Array]) -> str:
     if isinstance(value, np.ndarray):
-        return _array(value, constants)
+        array: Array = value
+        return _array(array, constants)
     if isinstance(value, tuple):
         items: list[str] = [_value(item, constants) for item in value]  # pyright: ignore
         return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
@@ -124,7 +124,9 @@ def _constant(blob: str) -> tuple[str, Array]:
     name, dtype, sizes = match.groups()
     shape = tuple(int(size) for size in sizes.split(",") if size.strip())
     try:
-        flat = np.frombuffer(base64.b64decode("".join(data), validate=True), np.dtype(dtype).newbyteorder("<"))
+        flat = np.frombuffer(
+            base64.b64decode("".join(data), validate=True), np.dtype(dtype).newbyteorder("<")
+        )
         return name, flat.astype(np.int64).reshape(shape)
     except (ValueError, TypeError) as error:
         raise GraphError(f"constant {name} is damaged: {error}") from error

@@ -23,9 +23,11 @@ class Window:
     dilation: Pair = (1, 1)
 
     def output(self, of: Type) -> Pair:
-        """(H + 2*padding - (kernel-1)*dilation - 1) // stride + 1 for both axes; ShapeError when it is < 1."""
+        """(size + 2*padding - (kernel-1)*dilation - 1) // stride + 1 per axis; ShapeError when < 1."""
         if len(of.shape) != 3:
-            raise ShapeError(f"needs an image (channels, height, width), got shape {of.shape}: reshape it first")
+            raise ShapeError(
+                f"needs an image (channels, height, width), got shape {of.shape}: reshape it first"
+            )
         result = [self._size(axis, of.shape[axis + 1]) for axis in (0, 1)]
         if min(result) < 1:
             raise ShapeError(f"window {self.extent} does not fit into {of.shape} with padding {self.padding}")
@@ -58,7 +60,7 @@ class Window:
 
 
 def pad(image: Array, padding: Pair, value: float) -> Array:
-    """(C, H, W, N) surrounded by rows and columns of one value; the array itself when there is nothing to pad."""
+    """(C, H, W, N) surrounded by rows and columns of one value; the array itself without padding."""
     rows, columns = padding
     if not rows and not columns:
         return image
@@ -70,10 +72,10 @@ def pad(image: Array, padding: Pair, value: float) -> Array:
 
 
 def reduce_windows(ufunc: np.ufunc, image: Array, window: Window) -> Array:
-    """Reduce every window of a padded (C, H, W, N) image by an associative ufunc, columns first, then rows."""
+    """Reduce every window of a padded (C, H, W, N) image by an associative ufunc, rows first."""
     outputs = _outputs(image, window)
-    rows = _reduce(ufunc, [image[:, :, taps] for taps in window.slices(outputs, 1)])
-    return _reduce(ufunc, [rows[:, taps] for taps in window.slices(outputs, 0)])
+    rows = _reduce(ufunc, [image[:, taps] for taps in window.slices(outputs, 0)])
+    return _reduce(ufunc, [rows[:, :, taps] for taps in window.slices(outputs, 1)])
 
 
 def _outputs(image: Array, window: Window) -> Pair:

@@ -43,7 +43,7 @@ def packed_bytes(width: int, count: int) -> int:
 
 
 def grid(values: Array) -> tuple[int, int, int]:
-    """(low, step, width): values = low + step * code with codes of `width` bits; width 0 when all are equal."""
+    """(low, step, width): values = low + step * code codes of `width` bits, 0 when all are equal."""
     levels = [int(value) for value in np.unique(values)]
     if len(levels) < 2:
         return (levels[0] if levels else 0), 1, 0

@@ -25,7 +25,7 @@ class Encoding(ABC):
 
     @abstractmethod
     def bits(self) -> int:
-        """Storage in bits: header, indices, tables and values; len(to_bytes()) rounds each part up to bytes."""
+        """Storage in bits, header and side tables included; to_bytes() rounds every part up to bytes."""
 
     @abstractmethod
     def to_bytes(self) -> bytes:

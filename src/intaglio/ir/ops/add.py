@@ -34,7 +34,7 @@ class Add(Op):
         scales = [tuple(s / m for s in x.scale) for x, m in zip(inputs, self.multipliers, strict=True)]
         if scales[0] != scales[1]:
             raise ShapeError(
-                f"adds values on different grids, {scales[0][0]} and {scales[1][0]}: align them by multipliers"
+                f"adds values on different grids, {scales[0][0]} and {scales[1][0]}: align by multipliers"
             )
         pairs = list(zip(self.multipliers, (a.range, b.range), strict=True))
         return Type(a.shape, (sum(m * r[0] for m, r in pairs), sum(m * r[1] for m, r in pairs)), scales[0])

@@ -12,7 +12,7 @@ from intaglio.ir.types import ONE, Array, Type, width
 
 @dataclass(frozen=True, eq=False)
 class Lookup(Op):
-    """y = table[c, x - low]; table (1, n) or one row per channel. The input must lie in low .. low + n - 1."""
+    """y = table[c, x - low]; table (1, n) or one row per channel. Inputs lie in low .. low + n - 1."""
 
     table: Array
     low: int = 0

@@ -30,7 +30,9 @@ class MatMul(Op):
     def type(self, *inputs: Type) -> Type:
         (x,) = inputs
         if x.shape != self.weight.shape[1:]:
-            raise ShapeError(f"weight {self.weight.shape} does not fit input {x.shape}: reshape to one axis first")
+            raise ShapeError(
+                f"weight {self.weight.shape} does not fit input {x.shape}: reshape to one axis first"
+            )
         if len(x.scale) != 1:
             raise ShapeError("sums inputs of different scales: requantise them to one scale first")
         scale = scaled(x.scale, self.scale)

@@ -17,7 +17,7 @@ def _row_sums(weight: Array) -> list[int]:
 
 
 def dot_range(weight: Array, interval: tuple[int, int]) -> tuple[int, int]:
-    """Lowest and highest of sum_i w[o, i] * x[i] over all rows o and all x in the interval; it is attained."""
+    """Lowest and highest of sum_i w[o, i] * x[i] over all rows o and x in the interval; attained."""
     low, high = interval
     positive = _row_sums(np.maximum(weight, 0))
     negative = _row_sums(np.minimum(weight, 0))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -67,8 +68,7 @@ class Requantize(Op):
     def execute(self, *inputs: Array) -> Array:
         (x,) = inputs
         y = self._shifted(x) if x.dtype.kind == "i" else self._floored(x)
-        np.maximum(y, x.dtype.type(self.low), out=y)
-        return np.minimum(y, x.dtype.type(self.high), out=y)
+        return y.clip(x.dtype.type(self.low), x.dtype.type(self.high), out=y)
 
     def _shifted(self, x: Array) -> Array:
         y = x * self.constant("multiplier", x.dtype, x.ndim)
@@ -80,23 +80,17 @@ class Requantize(Op):
         """floor(x * (m / 2**s) + o / 2**s): scaling by a power of two changes no mantissa."""
         m, o = self._factors(x.dtype, x.ndim)
         y = x * m
-        if self._offsets:
+        if o is not None:
             y += o
-        if self.shift:
-            np.floor(y, out=y)
-        return y
+        return np.floor(y, out=y) if self.shift else y
 
-    @property
-    def _offsets(self) -> bool:
-        return self.constant("offset", bool).any()
-
-    def _factors(self, dtype: "np.dtype[np.floating]", axes: int) -> tuple[Array, Array]:
-        cache = self.__dict__.setdefault("_constants", {})
+    def _factors(self, dtype: "np.dtype[Any]", axes: int) -> tuple[Array, Array | None]:
         key = ("factors", dtype, axes)
-        if key not in cache:
+        if key not in self._cache:
             step = dtype.type(2.0**-self.shift)
-            cache[key] = tuple(self.constant(name, dtype, axes) * step for name in ("multiplier", "offset"))
-        return cache[key]
+            m, o = (self.constant(name, dtype, axes) * step for name in ("multiplier", "offset"))
+            self._cache[key] = m, (o if o.any() else None)
+        return self._cache[key]
 
     def magnitude(self, *inputs: Type) -> int:
         (x,) = inputs

@@ -31,7 +31,9 @@ class Reshape(Op):
         block = x.size // self.shape[0]
         channels = [each[start : start + block] for start in range(0, x.size, block)]
         if any(len(set(channel)) > 1 for channel in channels):
-            raise ShapeError(f"reshaping {x.shape} to {self.shape} mixes scales in a channel: requantise first")
+            raise ShapeError(
+                f"reshaping {x.shape} to {self.shape} mixes scales in a channel: requantise first"
+            )
         return tuple(channel[0] for channel in channels)
 
     def execute(self, *inputs: Array) -> Array:

@@ -25,5 +25,6 @@ def optimise(graph: Graph) -> Graph:
 
 
 __all__ = [
-    "PASSES", "drop_identity", "fuse_requantize", "minimise_requantize", "optimise", "requantize_to_threshold",
+    "PASSES", "drop_identity", "fuse_requantize", "minimise_requantize", "optimise",
+    "requantize_to_threshold",
 ]  # fmt: skip

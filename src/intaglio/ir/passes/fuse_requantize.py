@@ -1,10 +1,12 @@
 """fuse_requantize: two Requantize in a row become one."""
 
+import numpy as np
+
 from intaglio.ir.errors import IntaglioError
 from intaglio.ir.graph import Builder, Graph, derive
 from intaglio.ir.ops import Requantize
 from intaglio.ir.passes.rebuild import rebuild
-from intaglio.ir.types import MAX_BITS, Type
+from intaglio.ir.types import MAX_BITS, Array, Type
 
 Pair = tuple[int, int]
 
@@ -48,6 +50,11 @@ def fuse(first: Requantize, second: Requantize, x: Type) -> Requantize | None:
     return fused
 
 
+def as_array(values: tuple[int, ...]) -> Array:
+    """Integers of any size as an array that Requantize checks."""
+    return np.array(values, dtype=object)
+
+
 def _expand(values: list[Pair], channels: int) -> list[Pair]:
     return values * (channels // len(values))
 
@@ -62,7 +69,9 @@ def _composed(first: Requantize, second: Requantize) -> Requantize | None:
     merged = [(m1 * m2, o1 * m2 + (o2 << first.shift)) for (m1, o1), (m2, o2) in pairs]
     try:
         multiplier, offset = zip(*merged, strict=True)
-        return Requantize(multiplier, offset, shift, second.low, second.high, second.scale)
+        return Requantize(
+            as_array(multiplier), as_array(offset), shift, second.low, second.high, second.scale
+        )
     except IntaglioError:
         return None
 
@@ -78,9 +87,13 @@ def _bounds(first: Requantize, second: Requantize, composed: Requantize, interva
         return second.low, second.high
     if any(m <= 0 for m, _ in second.pairs()):
         return None
-    images = [_clip(second, low, high) for low, high in _expand(second.unclipped((first.low, first.high)), channels)]
+    images = [
+        _clip(second, low, high) for low, high in _expand(second.unclipped((first.low, first.high)), channels)
+    ]
     low = _common([(b, image[0], end) for (b, end), image in zip(lows, images, strict=True)], second.low, 1)
-    high = _common([(b, image[1], end) for (b, end), image in zip(highs, images, strict=True)], second.high, -1)
+    high = _common(
+        [(b, image[1], end) for (b, end), image in zip(highs, images, strict=True)], second.high, -1
+    )
     return None if low is None or high is None or low > high else (low, high)
 
 

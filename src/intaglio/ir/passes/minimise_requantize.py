@@ -5,7 +5,7 @@ import numpy as np
 from intaglio.ir.graph import Builder, Graph
 from intaglio.ir.ops import Requantize
 from intaglio.ir.passes.rebuild import rebuild
-from intaglio.ir.types import Type
+from intaglio.ir.types import Array, Type
 
 
 def minimise_requantize(graph: Graph) -> Graph:
@@ -34,5 +34,5 @@ def minimise(op: Requantize, x: Type) -> Requantize:
     )
 
 
-def _shared(values: "np.ndarray") -> "np.ndarray":
+def _shared(values: Array) -> Array:
     return values[:1] if (values == values[0]).all() else values

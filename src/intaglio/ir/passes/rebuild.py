@@ -11,7 +11,7 @@ Rule = Callable[[Builder, int, tuple[int, ...]], int | None]
 
 
 def rebuild(graph: Graph, rule: Rule) -> Graph:
-    """Build the Graph again by a rule for every node, then drop the nodes that nothing reads (never an Input)."""
+    """Build the Graph again by a rule per node, then drop nodes that nothing reads (never an Input)."""
     builder = Builder()
     places: list[int] = []
     for position, node in enumerate(graph.nodes):

@@ -1,5 +1,7 @@
 """requantize_to_threshold: few levels are cheaper by comparison than by multiplication."""
 
+import numpy as np
+
 from intaglio.ir.graph import Builder, Graph
 from intaglio.ir.ops import Requantize, Threshold
 from intaglio.ir.passes.rebuild import rebuild
@@ -23,13 +25,13 @@ def requantize_to_threshold(graph: Graph, max_levels: int = 2) -> Graph:
 
 
 def to_threshold(op: Requantize, x: Type, max_levels: int) -> Threshold | None:
-    """The Threshold that equals op for every x of that Type; None when it falls, is constant or has more levels."""
+    """The Threshold that equals op for every x of that Type; None when op falls or has other levels."""
     low, high = op.type(x).range
     if not 1 <= high - low < max_levels or any(m <= 0 for m, _ in op.pairs()):
         return None
     levels = range(low + 1, high + 1)
     rows = [[_first(m, (level << op.shift) - o, x) for level in levels] for m, o in op.pairs()]
-    return Threshold(rows, low, op.scale)
+    return Threshold(np.array(rows, dtype=object), low, op.scale)
 
 
 def _first(multiplier: int, target: int, x: Type) -> int:
