@@ -1,6 +1,6 @@
 """What the steps of a run share: the job, the folder, and everything that can be rebuilt from them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -10,14 +10,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from intaglio.datasets import DATASETS, Dataset
-from intaglio.hardware.design import Design
-from intaglio.hardware.folding import carve_for_interval, fold_for_area
-from intaglio.hardware.design import carve
+from intaglio.hardware.design import Design, carve
 from intaglio.hardware.emit import emit
+from intaglio.hardware.folding import carve_for_interval, fold_for_area
 from intaglio.hardware.rtl import Rtl
 from intaglio.ir.errors import RecipeError
 from intaglio.ir.graph import Graph
-from intaglio.measure import Measurement, RunFolder
+from intaglio.measure import RunFolder
 from intaglio.methods import Recipe
 from intaglio.methods.method import unknown
 from intaglio.models import MODELS
@@ -33,7 +32,7 @@ class State:
 
     job: Job
     folder: RunFolder
-    measurements: list[Measurement] = field(default_factory=list)
+    progress: bool = False
 
     @cached_property
     def data(self) -> Dataset:

@@ -1,10 +1,12 @@
 """The road, step by step. A step reads what the earlier ones left, writes its files and says what it found."""
 
+import json
 from importlib import metadata
 
 import numpy as np
 from safetensors.torch import save
 
+from intaglio.hardware.doctor import doctor
 from intaglio.hardware.netlist import netlist
 from intaglio.hardware.place import place as place_and_route
 from intaglio.hardware.simulate import build
@@ -12,6 +14,7 @@ from intaglio.hardware.synthesize import synthesize as run_yosys
 from intaglio.hardware.verify import compare
 from intaglio.ir import ops
 from intaglio.ir.encodings import cheapest
+from intaglio.ir.errors import ToolError
 from intaglio.measure import Measurement, Product, Source
 from intaglio.run.state import State
 from intaglio.trace import check as check_traceable
@@ -35,22 +38,25 @@ def _found(state: State, name: str, value: float, source: Source, by: str, n: in
 
 def check(state: State) -> Product:
     """Fail before the long work: unknown names, shapes that do not fit, layers without a lowering."""
-    check_traceable(state.fresh_model(), state.data.test.x[:1])
-    state.recipe.apply(state.fresh_model(), state.calibration)
+    model = state.recipe.apply(state.fresh_model(), state.calibration)
+    check_traceable(model, state.data.test.x[:1])
+    missing = [tool for tool in doctor() if not (tool.found or tool.optional)]
+    if missing:
+        raise ToolError(f"{missing[0].name} is missing: {missing[0].remedy}")
     return Product()
 
 
 def train(state: State) -> Product:
     """Train the float network, the baseline of everything after."""
     plan, model = state.job.train, state.fresh_model()
-    fit(model, state.data, epochs=plan.epochs, lr=plan.learning_rate, batch=plan.batch, seed=state.job.seed,
-        checkpoints=state.folder.path / "checkpoints" / "float")
+    fit(model, state.data, plan.epochs, plan.learning_rate, batch=plan.batch, seed=state.job.seed,
+        checkpoint=state.folder.path / "checkpoints" / "float", progress=state.progress)
     state.folder.write(state.float_file.name, save(model.state_dict()))
     test = state.data.test
     accuracy = evaluate(model, test.x, test.y)
     bits = FLOAT_BITS * sum(p.numel() for p in model.parameters())
     return Product((state.float_file,), (
-        _found(state, "float_top1", 100 * accuracy, "measured", version("torch"), len(test.y)),
+        _found(state, "float_top1", accuracy, "measured", version("torch"), len(test.y)),
         _found(state, "storage.float_bits", bits, "measured", "parameters at 32 bits")))
 
 
@@ -58,8 +64,8 @@ def approximate(state: State) -> Product:
     """Apply the recipe and tune the result."""
     plan = state.job.tune
     model = state.recipe.apply(state.float_model, state.calibration)
-    fit(model, state.data, epochs=plan.epochs, lr=plan.learning_rate, batch=plan.batch, seed=state.job.seed,
-        methods=state.recipe.methods, checkpoints=state.folder.path / "checkpoints" / "tuned")
+    fit(model, state.data, plan.epochs, plan.learning_rate, batch=plan.batch, seed=state.job.seed,
+        methods=state.recipe.methods, checkpoint=state.folder.path / "checkpoints" / "tuned", progress=state.progress)
     state.recipe.verify(model)
     state.folder.write(state.folder.model.name, save(model.state_dict()))
     return Product((state.folder.model,))
@@ -146,7 +152,7 @@ def synthesize(state: State) -> Product:
     result = run_yosys(state.rtl, "ecp5", dsp=state.job.hardware.dsp)
     counts = {"area.lut": result.lut, "area.lut4_eq": result.lut4_eq or 0, "area.ff": result.ff, "area.dsp": result.dsp,
               "area.bram": result.bram}
-    path = state.folder.write("logs/synthesis.json", _json(result.record()))
+    path = state.folder.write("logs/synthesis.json", json.dumps(result.record(), indent=1) + "\n")
     return Product((path,), tuple(_found(state, name, value, "synthesised", f"{result.tool}, {result.flags}")
                                   for name, value in counts.items()))
 
@@ -165,16 +171,12 @@ def place(state: State) -> Product:
     """nextpnr for ECP5: clock frequency and a bitstream."""
     hardware = state.job.hardware
     synthesis = run_yosys(state.rtl, "ecp5", dsp=hardware.dsp)
-    result = place_and_route(synthesis, hardware.device, clock_mhz=hardware.clock_mhz)
+    result = place_and_route(synthesis, hardware.device, frequency=hardware.clock_mhz)
     bitstream = state.folder.write("design.bit", result.bitstream.read_bytes())
-    hertz, by = result.fmax_mhz * 1e6, f"{result.tool}, {result.device}"
+    hertz, by = result.fmax_mhz * 1e6, f"{result.tool}, {result.device} {result.package}-{result.speed}, seed 1"
     design = state.design
     return Product((bitstream,), (
         _found(state, "fmax_mhz", result.fmax_mhz, "synthesised", by),
         _found(state, "throughput.cl_per_s", hertz / design.interval, "modelled", "fmax_mhz / cycles.interval"),
         _found(state, "latency.s", design.latency / hertz, "modelled", "cycles.latency / fmax_mhz")))
 
-
-def _json(record: dict[str, object]) -> str:
-    import json
-    return json.dumps(record, indent=1) + "\n"
