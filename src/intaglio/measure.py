@@ -269,6 +269,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def report_data(self) -> Path:
+        """What the report shows, so that it can be rendered again."""
+        return self.path / "report.json"
+
+    @property
     def measurements(self) -> Path:
         """The machine-readable truth."""
         return self.path / "measurements.json"
