@@ -42,7 +42,7 @@ module ig_tb_source #(
       next  = !moved ? beat : last_o ? 0 : beat + 1;
       beat <= next;
       if (moved || !valid_o) begin
-        valid_o <= $urandom_range(15) < rate && (enable_i || next != 0);
+        valid_o <= $urandom_range(15) < (enable_i ? rate : 12) && (enable_i || next != 0);
         data_o  <= noise();
         last_o  <= (next == BEATS - 1);
       end
