@@ -57,7 +57,8 @@ def check(model: nn.Module, example: Tensor) -> None:
 
 
 def equal(model: nn.Module, graph: Graph, x: Tensor, batch: int = 256) -> int:
-    """How many output integers differ between the frozen network in float64 and the Graph, over all inputs `x`."""
+    """How many output integers differ between the frozen network in float64 and the Graph, over all inputs
+    `x`."""
     gm = freeze(model)
     wrong = 0
     for part in x.split(batch):
@@ -88,8 +89,10 @@ def _prove_exact(name: str, op: Any, inputs: list[Type], result: Type) -> None:
     mantissa = 1 if rounds else max(scale.numerator for scale in result.scale)
     bits = (op.magnitude(*inputs) * mantissa).bit_length()
     if bits > EXACT_BITS:
-        raise RangeError(f"{name}: needs {bits} bits, and float64 holds {EXACT_BITS}, so the torch side would not be "
-                         f"exact; use fewer bits, or power_of_two scales")
+        raise RangeError(
+            f"{name}: needs {bits} bits, and float64 holds {EXACT_BITS}, so the torch side would not be "
+            f"exact; use fewer bits, or power_of_two scales"
+        )
 
 
 class _Shapes(fx.Interpreter):
@@ -107,8 +110,10 @@ class _Shapes(fx.Interpreter):
             raise
         except Exception as error:
             before = [self.shapes.get(m, ()) for m in n.all_input_nodes]
-            raise ShapeError(f"{n.target if n.op == 'call_module' else n.name}: does not accept an input of shape "
-                             f"{', '.join(map(str, before))} ({error}); compare the example with the first layer") from error
+            raise ShapeError(
+                f"{n.target if n.op == 'call_module' else n.name}: does not accept an input of shape "
+                f"{', '.join(map(str, before))} ({error}); compare the example with the first layer"
+            ) from error
         if isinstance(value, Tensor) and n.op != "output":
             self.shapes[n] = tuple(value.shape)
         return value
@@ -135,8 +140,9 @@ def _wire(wires: dict[Node, int], user: Node, source: Any) -> int:
 _REMEDY = "write it with torch layers, +, torch.cat, flatten, reshape or view"
 
 
-def _lower_node(gm: GraphModule, node: Node, builder: Builder, wires: dict[Node, int],
-                shapes: dict[Node, tuple[int, ...]]) -> int:
+def _lower_node(
+    gm: GraphModule, node: Node, builder: Builder, wires: dict[Node, int], shapes: dict[Node, tuple[int, ...]]
+) -> int:
     """One node's operations; the index of its result."""
     if node.op == "placeholder":
         return _input(gm, node, builder, shapes[node])
@@ -150,7 +156,9 @@ def _lower_node(gm: GraphModule, node: Node, builder: Builder, wires: dict[Node,
     if _is_input_quantizer(node, module):
         return arguments[0]
     if len(shapes[node]) not in (2, 3, 4) or shapes[node][0] != 2:
-        raise ShapeError(f"{node.target}: result of shape {shapes[node][1:]}; only vectors, (C, L) and (C, H, W)")
+        raise ShapeError(
+            f"{node.target}: result of shape {shapes[node][1:]}; only vectors, (C, L) and (C, H, W)"
+        )
     target = str(node.target)
     used = any(n.name == target or n.name.startswith(target + ".") for n in builder.nodes)
     scope = Scope(builder, node.name if used else target)
@@ -160,8 +168,10 @@ def _lower_node(gm: GraphModule, node: Node, builder: Builder, wires: dict[Node,
         raise type(error)(str(error) if target in str(error) else f"{target}: {error}") from error
     expected = _wire_shape(node, shapes[node])
     if builder.type(index).shape != expected:
-        raise ShapeError(f"{target}: torch gives shape {expected}, the Graph {builder.type(index).shape}; a custom "
-                         f"lowering rule is wrong")
+        raise ShapeError(
+            f"{target}: torch gives shape {expected}, the Graph {builder.type(index).shape}; a custom "
+            f"lowering rule is wrong"
+        )
     return index
 
 
@@ -174,10 +184,13 @@ def _input(gm: GraphModule, node: Node, builder: Builder, shape: tuple[int, ...]
     quantizers = [module_of(gm, user) for user in node.users]
     first = quantizers[0] if quantizers else None
     if len(set(quantizers)) != 1 or not isinstance(first, ActivationQuantizer):
-        raise UnsupportedLayer(f"{node.name}: the network's input is not quantised; add FixedPoint to the recipe")
+        raise UnsupportedLayer(
+            f"{node.name}: the network's input is not quantised; add FixedPoint to the recipe"
+        )
     if first.scale * first.reciprocal != Fraction(1):
-        raise UnsupportedLayer(f"{node.name}: the input's scale {first.scale} is not a power of two; use "
-                               f"input_log2_scale")
+        raise UnsupportedLayer(
+            f"{node.name}: the input's scale {first.scale} is not a power of two; use input_log2_scale"
+        )
     kind = Type(_wire_shape(node, shape), (first.low, first.high), (first.scale,))
     return builder.add(node.name, Input(kind))
 
@@ -185,6 +198,8 @@ def _input(gm: GraphModule, node: Node, builder: Builder, shape: tuple[int, ...]
 def _wire_shape(node: Node, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of a wire: without the batch axis, and (C, L) as (C, L, 1)."""
     if shape[0] != 2 or len(shape) not in (2, 3, 4):
-        raise ShapeError(f"{node.name}: gives shape {shape} for a batch of two; the batch axis must stay first, and "
-                         f"vectors, (C, L) or (C, H, W) must follow")
+        raise ShapeError(
+            f"{node.name}: gives shape {shape} for a batch of two; the batch axis must stay first, and "
+            f"vectors, (C, L) or (C, H, W) must follow"
+        )
     return (*shape[1:], 1) if len(shape) == 3 else shape[1:]

@@ -1,7 +1,7 @@
 """The default training loop: seeded, resumable, open to the methods' losses and schedules.
 
-A network from `Recipe.apply` is an ordinary module, so any other loop does as well: add `method.loss(...)` to the
-loss, call `method.step(model, progress)` before each step and once with 1.0 at the end.
+A network from `Recipe.apply` is an ordinary module, so any other loop does as well: add `method.loss(...)`
+to the loss, call `method.step(model, progress)` before each step and once with 1.0 at the end.
 """
 
 import math
@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import torch
 import torch.nn.functional as F
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from intaglio.ir.errors import DataError, RangeError
@@ -21,7 +22,8 @@ from intaglio.methods.method import Method
 from intaglio.methods.quantizers import Grid
 
 Callback = Callable[[int, dict[str, float]], None]
-"""Called after each epoch with its number (from 1) and its record: loss, lr, and top1 on the validation split."""
+"""Called after each epoch with its number (from 1) and its record: loss, lr, and top1 on the validation
+split."""
 
 Step = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """The loss of a batch, in place of cross entropy."""
@@ -62,16 +64,30 @@ class Settings:
     schedule: Literal["cosine", "constant"] = "cosine"
 
 
-def fit(model: nn.Module, data: Data, epochs: int, lr: float, *, seed: int = 0, batch: int = 128,
-        optimizer: Literal["adam", "sgd"] = "adam", momentum: float = 0.9, weight_decay: float = 0.0,
-        schedule: Literal["cosine", "constant"] = "cosine", methods: Iterable[Method] = (),
-        callbacks: Sequence[Callback] = (), checkpoint: Path | str | None = None, progress: bool = False,
-        step: Step | None = None, augment: Augment | None = None) -> list[dict[str, float]]:
+def fit(
+    model: nn.Module,
+    data: Data,
+    epochs: int,
+    lr: float,
+    *,
+    seed: int = 0,
+    batch: int = 128,
+    optimizer: Literal["adam", "sgd"] = "adam",
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    schedule: Literal["cosine", "constant"] = "cosine",
+    methods: Iterable[Method] = (),
+    callbacks: Sequence[Callback] = (),
+    checkpoint: Path | str | None = None,
+    progress: bool = False,
+    step: Step | None = None,
+    augment: Augment | None = None,
+) -> list[dict[str, float]]:
     """Train `model` in place and return one record per epoch: loss, lr, top1 on `data.val` in per cent.
 
-    With `checkpoint` (a folder) the state is saved after every epoch, and a run that was killed continues from
-    there to the same result: every epoch draws its random numbers from (seed, epoch) alone. Weight decay leaves
-    quantiser scales alone.
+    With `checkpoint` (a folder) the state is saved after every epoch, and a run that was killed continues
+    from there to the same result: every epoch draws its random numbers from (seed, epoch) alone. Weight
+    decay leaves quantiser scales alone.
 
     Raises:
         RangeError: the loss became NaN or infinite; DataError: no samples, or a checkpoint of another run.
@@ -110,7 +126,10 @@ def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch: int = 1000) -> float
     training = model.training
     model.eval()
     dtype = next((p.dtype for p in model.parameters()), x.dtype)
-    right = sum(int((model(a.to(dtype)).argmax(1) == b).sum()) for a, b in zip(x.split(batch), y.split(batch), strict=True))
+    right = sum(
+        int((model(a.to(dtype)).argmax(1) == b).sum())
+        for a, b in zip(x.split(batch), y.split(batch), strict=True)
+    )
     model.train(training)
     return 100.0 * right / len(y)
 
@@ -122,8 +141,14 @@ def _cross_entropy(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 class _Run:
     """The state of a training run."""
 
-    def __init__(self, model: nn.Module, settings: Settings, methods: tuple[Method, ...], step: Step,
-                 augment: Augment | None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: Settings,
+        methods: tuple[Method, ...],
+        step: Step,
+        augment: Augment | None,
+    ) -> None:
         self.model, self.settings, self.methods = model, settings, methods
         self.step, self.augment = step, augment
         self.optimizer = _optimizer(model, settings)
@@ -163,7 +188,9 @@ class _Run:
             loss = loss + method.loss(self.model, x, y)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise RangeError(f"the loss is {value} after {progress:.1%} of the training; lower lr = {self.settings.lr:g}")
+            raise RangeError(
+                f"the loss is {value} after {progress:.1%} of the training; lower lr = {self.settings.lr:g}"
+            )
         loss.backward()
         self.optimizer.step()
         return value
@@ -173,8 +200,12 @@ class _Run:
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
-        return {"settings": asdict(self.settings), "history": self.history, "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict()}
+        return {
+            "settings": asdict(self.settings),
+            "history": self.history,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
 
     def load(self, state: dict[str, Any] | None) -> None:
         """Continue from a saved state."""
@@ -183,13 +214,17 @@ class _Run:
         wanted = asdict(self.settings)
         for key, value in state["settings"].items():
             if wanted.get(key) != value:
-                raise DataError(f"the checkpoint was made with {key} = {value}, this run has {key} = {wanted.get(key)}; "
-                                f"delete it to start again")
+                raise DataError(
+                    f"the checkpoint was made with {key} = {value}, this run has {key} = {wanted.get(key)}; "
+                    f"delete it to start again"
+                )
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
-            raise DataError(f"the checkpoint is of another network: {error}; delete it to start again") from error
+            raise DataError(
+                f"the checkpoint is of another network: {error}; delete it to start again"
+            ) from error
         self.history = list(state["history"])
 
 
@@ -197,8 +232,10 @@ def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """Adam or SGD with momentum; scales of quantisers form a group without weight decay."""
     grids = {id(m.log2_scale) for m in model.modules() if isinstance(m, Grid)}
     trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [{"params": [p for p in trained if id(p) not in grids], "weight_decay": settings.weight_decay},
-              {"params": [p for p in trained if id(p) in grids], "weight_decay": 0.0}]
+    groups = [
+        {"params": [p for p in trained if id(p) not in grids], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if id(p) in grids], "weight_decay": 0.0},
+    ]
     groups = [group for group in groups if group["params"]]
     if settings.optimizer == "adam":
         return torch.optim.Adam(groups, lr=settings.lr)
@@ -228,9 +265,38 @@ class Checkpoint:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, self.path)
+        part.replace(self.path)
 
 
 def _bar(shown: bool) -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                    TextColumn("loss {task.fields[loss]:.4f}"), TimeRemainingColumn(), disable=not shown)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}"),
+        TimeRemainingColumn(),
+        disable=not shown,
+    )
+
+
+def save_weights(model: nn.Module, path: Path | str) -> None:
+    """Write parameters and buffers (masks and scales too) as safetensors."""
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    save_file(tensors, str(path))
+
+
+def load_weights(model: nn.Module, path: Path | str) -> nn.Module:
+    """Read what `save_weights` wrote into `model` and return it.
+
+    A quantised network is first made again: `Recipe.apply` on a fresh network with any data, then this.
+
+    Raises:
+        DataError: the file cannot be read, or is of another network or recipe.
+    """
+    try:
+        model.load_state_dict(load_file(str(path)))
+    except Exception as error:
+        raise DataError(
+            f"{path}: does not hold this network's weights ({error}); apply the same recipe first"
+        ) from error
+    return model

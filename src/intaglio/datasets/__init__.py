@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from intaglio.datasets.augment import shifted
 from intaglio.datasets.dataset import Dataset, Split
 from intaglio.datasets.digits import digits
 from intaglio.datasets.idx import read_idx
@@ -9,4 +10,4 @@ from intaglio.datasets.mnist import mnist
 
 DATASETS: dict[str, Callable[..., Dataset]] = {"digits": digits, "mnist": mnist}
 
-__all__ = ["DATASETS", "Dataset", "Split", "digits", "mnist", "read_idx"]
+__all__ = ["DATASETS", "Dataset", "Split", "digits", "mnist", "read_idx", "shifted"]

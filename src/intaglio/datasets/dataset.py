@@ -25,7 +25,8 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training, validation and test splits. Settings are tuned on `val`; `test` is for the final figure only."""
+    """Training, validation and test splits. Settings are tuned on `val`; `test` is for the final figure
+    only."""
 
     name: str
     train: Split

@@ -23,15 +23,21 @@ def read_idx(path: Path | str) -> np.ndarray:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); set INTAGLIO_DATA to the folder with the data") from error
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); set INTAGLIO_DATA to the folder with the data"
+        ) from error
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
         except (EOFError, OSError, zlib.error) as error:
-            raise DataError(f"{path}: the gzip stream is damaged or truncated at {len(data)} bytes ({error}); fetch the "
-                            f"file again") from error
+            raise DataError(
+                f"{path}: the gzip stream is damaged or truncated at {len(data)} bytes ({error}); fetch the "
+                f"file again"
+            ) from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _TYPES:
-        raise DataError(f"{path}: not an IDX file (starts with {data[:4].hex() or 'nothing'}, expected 0000 and a type)")
+        raise DataError(
+            f"{path}: not an IDX file (starts with {data[:4].hex() or 'nothing'}, expected 0000 and a type)"
+        )
     kind, axes = np.dtype(_TYPES[data[2]]), data[3]
     head = 4 + 4 * axes
     if len(data) < head:
@@ -39,5 +45,7 @@ def read_idx(path: Path | str) -> np.ndarray:
     shape = struct.unpack(f">{axes}I", data[4:head])
     expected = head + math.prod(shape) * kind.itemsize
     if len(data) != expected:
-        raise DataError(f"{path}: expected {expected} bytes for shape {shape}, found {len(data)}; fetch the file again")
+        raise DataError(
+            f"{path}: expected {expected} bytes for shape {shape}, found {len(data)}; fetch the file again"
+        )
     return np.frombuffer(data, kind, offset=head).reshape(shape).astype(kind.newbyteorder("="))

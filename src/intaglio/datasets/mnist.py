@@ -18,8 +18,8 @@ def data_folder() -> Path:
 def mnist(folder: Path | str | None = None, seed: int = 0) -> Dataset:
     """Images (1, 28, 28) as x/255 in [0, 1]: 55,000 for training, 5,000 for validation, 10,000 for the test.
 
-    `folder` holds train-images-idx3-ubyte and so on, with or without .gz; the default is `mnist` in the data folder.
-    The seed draws the validation images from the training file.
+    `folder` holds train-images-idx3-ubyte and so on, with or without .gz; the default is `mnist` in the
+    data folder. The seed draws the validation images from the training file.
 
     Raises:
         DataError: a file is missing, damaged, or of the wrong shape.
@@ -31,10 +31,13 @@ def mnist(folder: Path | str | None = None, seed: int = 0) -> Dataset:
 
 
 def _pair(folder: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
-    images, labels = (read_idx(_find(folder, f"{part}-{name}")) for name in
-                      ("images-idx3-ubyte", "labels-idx1-ubyte"))
+    images, labels = (
+        read_idx(_find(folder, f"{part}-{name}")) for name in ("images-idx3-ubyte", "labels-idx1-ubyte")
+    )
     if images.ndim != 3 or labels.shape != images.shape[:1]:
-        raise DataError(f"{folder}: {part} images {images.shape} and labels {labels.shape} do not belong together")
+        raise DataError(
+            f"{folder}: {part} images {images.shape} and labels {labels.shape} do not belong together"
+        )
     return torch.from_numpy(images).unsqueeze(1).float().div(255), torch.from_numpy(labels).long()
 
 

@@ -39,13 +39,15 @@ def log2_scale(values: np.ndarray, low: int, high: int, kind: Kind, how: Calibra
     """log2 of the scale for each row of `values` (R, N), for integers in [low, high].
 
     minmax: the largest magnitude is the last integer (never clipped). percentile: the same for the 99.99th
-    percentile. mse: the candidate scale with the least squared error of quantised values, searched over powers of
-    two, or geometrically in 48 steps, from the minmax scale down to 1/64 of it.
+    percentile. mse: the candidate scale with the least squared error of quantised values, searched over
+    powers of two, or geometrically in 48 steps, from the minmax scale down to 1/64 of it.
     """
     values = np.atleast_2d(values)
     if how == "percentile":
-        top = np.maximum(np.percentile(values, PERCENTILE, axis=1) / max(high, 1),
-                         -np.percentile(values, 100 - PERCENTILE, axis=1) / max(-low, 1))
+        top = np.maximum(
+            np.percentile(values, PERCENTILE, axis=1) / max(high, 1),
+            -np.percentile(values, 100 - PERCENTILE, axis=1) / max(-low, 1),
+        )
     else:
         top = np.maximum(values.max(1) / max(high, 1), -values.min(1) / max(-low, 1) if low else 0)
     start = np.log2(np.maximum(top, _SMALLEST))

@@ -1,8 +1,9 @@
 """Fixed point: weights and activations as integers of 2 to 16 bits (survey section 4.1).
 
 Weights: symmetric signed, per tensor or per output channel. Activations: one scale each, unsigned after a
-rectifier. Without training this is post-training quantisation with scales calibrated on data; training the returned
-network is quantisation-aware training with a straight-through estimator and learned steps (LSQ, Esser et al. 2020).
+rectifier. Without training this is post-training quantisation with scales calibrated on data; training the
+returned network is quantisation-aware training with a straight-through estimator and learned steps (LSQ,
+Esser et al. 2020).
 
 What it does not do: bits below 2 (see Binary), zero points, or scales per group of inputs.
 Exploited by: dense and sparse encodings; the multipliers' widths.
@@ -18,7 +19,16 @@ from torch.fx import GraphModule
 from intaglio.ir.errors import DataError, StructureError
 from intaglio.methods.calibrate import Calibration, Observer, log2_scale
 from intaglio.methods.grid import Kind
-from intaglio.methods.method import Batches, Choice, Method, SearchSpace, Span, inputs, matches, weighted_layers
+from intaglio.methods.method import (
+    Batches,
+    Choice,
+    Method,
+    SearchSpace,
+    Span,
+    inputs,
+    matches,
+    weighted_layers,
+)
 from intaglio.methods.network import insert_after, module_of, trace
 from intaglio.methods.placement import chains, never_negative
 from intaglio.methods.quantizers import ActivationQuantizer, WeightQuantizer
@@ -31,8 +41,9 @@ INPUT = "input_quantizer"
 class FixedPoint(Method):
     """Integers for weights, activations and the input. The selector `input` picks the input's quantiser.
 
-    `input_signed` None decides from the calibration data. `input_log2_scale` None calibrates a power of two: 2**-8
-    for 8-bit images in [0, 1]. `samples` of the data are used for calibration. `learn` makes the scales parameters.
+    `input_signed` None decides from the calibration data. `input_log2_scale` None calibrates a power of
+    two: 2**-8 for 8-bit images in [0, 1]. `samples` of the data are used for calibration. `learn` makes
+    the scales parameters.
     """
 
     weight_bits: Bits = 8
@@ -71,24 +82,34 @@ class FixedPoint(Method):
     @classmethod
     def space(cls) -> SearchSpace:
         """Word lengths and kinds of scale."""
-        return {"weight_bits": Span(2, 8, integer=True), "activation_bits": Span(2, 8, integer=True),
-                "per_channel": Choice((False, True)), "weight_scale": Choice(("power_of_two", "dyadic"))}
+        return {
+            "weight_bits": Span(2, 8, integer=True),
+            "activation_bits": Span(2, 8, integer=True),
+            "per_channel": Choice((False, True)),
+            "weight_scale": Choice(("power_of_two", "dyadic")),
+        }
 
     def _weight_quantizer(self, weight: Tensor) -> WeightQuantizer:
         rows = weight.double().reshape(len(weight) if self.per_channel else 1, -1).cpu().numpy()
         top = 2 ** (self.weight_bits - 1) - 1
         scale = torch.from_numpy(log2_scale(rows, -top, top, self.weight_scale, self.calibration))
-        return WeightQuantizer(self.weight_bits, self.weight_scale, scale.to(weight.dtype), self.learn).to(weight.device)
+        return WeightQuantizer(self.weight_bits, self.weight_scale, scale.to(weight.dtype), self.learn).to(
+            weight.device
+        )
 
     def _place_input(self, gm: GraphModule, batches: list[Tensor]) -> list[ActivationQuantizer]:
         """The quantiser of the input; an existing one stays unless `input` is selected."""
         lowest = min(float(x.min()) for x in batches)
         signed = lowest < 0 if self.input_signed is None else self.input_signed
         if lowest < 0 and not signed:
-            raise DataError(f"the input has negative values ({lowest:g}) but input_signed is false: set it to true")
+            raise DataError(
+                f"the input has negative values ({lowest:g}) but input_signed is false: set it to true"
+            )
         quantizer = ActivationQuantizer(self.input_bits, signed, "power_of_two")
         for node in [n for n in gm.graph.nodes if n.op == "placeholder"]:
-            existing = next((u for u in node.users if isinstance(module_of(gm, u), ActivationQuantizer)), None)
+            existing = next(
+                (u for u in node.users if isinstance(module_of(gm, u), ActivationQuantizer)), None
+            )
             if existing is None:
                 insert_after(gm, node, INPUT, quantizer)
             elif matches("input", nn.Module(), self.select):
@@ -109,7 +130,9 @@ class FixedPoint(Method):
             if start is None or not matches(str(chain.start.target), start, self.select):
                 continue
             unsigned = chain.end in positive
-            quantizer = ActivationQuantizer(self.activation_bits, not unsigned, self.activation_scale, learn=self.learn)
+            quantizer = ActivationQuantizer(
+                self.activation_bits, not unsigned, self.activation_scale, learn=self.learn
+            )
             if chain.quantizer is not None:
                 gm.set_submodule(str(chain.quantizer.target), quantizer)
             else:
@@ -130,7 +153,9 @@ class FixedPoint(Method):
         gm.train(training)
         for quantizer, observer in zip(placed, observers, strict=True):
             quantizer.observer = None
-            log2 = log2_scale(observer.values(), quantizer.low, quantizer.high, quantizer.kind, self.calibration)
+            log2 = log2_scale(
+                observer.values(), quantizer.low, quantizer.high, quantizer.kind, self.calibration
+            )
             with torch.no_grad():
                 quantizer.log2_scale.copy_(torch.from_numpy(log2))
             quantizer.to(batches[0].device)

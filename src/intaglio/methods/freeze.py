@@ -1,12 +1,12 @@
 """From a trained network to one whose every value is a dyadic number: the torch twin of the Graph.
 
-Freezing makes an evaluation copy in float64 in which weights are integers times their scale, batch norm is merged,
-biases lie on a grid, averages are sums times a dyadic factor, clips are part of the quantisers, and a final softmax
-is gone (the outputs are logits; the largest stays the largest). Such a network computes without any rounding that is
-not a quantiser's, so it equals the Graph bit for bit.
+Freezing makes an evaluation copy in float64 in which weights are integers times their scale, batch norm is
+merged, biases lie on a grid, averages are sums times a dyadic factor, clips are part of the quantisers, and
+a final softmax is gone (the outputs are logits; the largest stays the largest). Such a network computes
+without any rounding that is not a quantiser's, so it equals the Graph bit for bit.
 
-A batch norm after a layer changes that layer's scale to one 8-bit mantissa per channel (relative error at most
-2**-8); anywhere else it becomes an Affine with a 12-bit mantissa.
+A batch norm after a layer changes that layer's scale to one 8-bit mantissa per channel (relative error at
+most 2**-8); anywhere else it becomes an Affine with a 12-bit mantissa.
 """
 
 import copy
@@ -92,7 +92,9 @@ def _average(name: str, module: nn.Module) -> SumPool:
     if isinstance(module, nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d):
         size = module.output_size
         if any(part != 1 for part in (size if isinstance(size, tuple) else (size,))):
-            raise UnsupportedLayer(f"{name}: adaptive pooling to {size}; only to 1 is supported: use AvgPool2d")
+            raise UnsupportedLayer(
+                f"{name}: adaptive pooling to {size}; only to 1 is supported: use AvgPool2d"
+            )
         return SumPool(None, (), ())
     assert isinstance(module, nn.AvgPool1d | nn.AvgPool2d)
     axes = 1 if isinstance(module, nn.AvgPool1d) else 2
@@ -126,7 +128,7 @@ def _plain(layer: nn.Module) -> nn.Module:
     if not nn.utils.parametrize.is_parametrized(layer):
         return layer
     kind = type(layer).__mro__[1]
-    plain = kind.__new__(kind)
+    plain: nn.Module = object.__new__(kind)
     plain.__dict__.update(layer.__dict__)
     plain._modules = {}
     plain._parameters = {"weight": None, **layer._parameters}
@@ -161,8 +163,10 @@ def _norm(name: str, norm: nn.Module) -> tuple[Tensor, Tensor]:
     """Gain and offset per channel of a batch norm in evaluation."""
     assert isinstance(norm, _NORMS)
     if norm.running_mean is None or norm.running_var is None:
-        raise UnsupportedLayer(f"{name}: batch norm without running statistics is not a fixed function: set "
-                               f"track_running_stats=True")
+        raise UnsupportedLayer(
+            f"{name}: batch norm without running statistics is not a fixed function: set "
+            f"track_running_stats=True"
+        )
     gain = torch.rsqrt(norm.running_var + norm.eps)
     gain = gain * norm.weight.detach() if norm.affine else gain
     beta = norm.bias.detach() if norm.affine else torch.zeros_like(gain)
@@ -222,7 +226,9 @@ def _leaves(node: Node) -> bool:
 def _accumulator_grid(gm: GraphModule, node: Node, layer: nn.Module) -> Fraction:
     """The unit of a layer's sums, if its input comes from a quantiser through pools and reshapes."""
     source = node.all_input_nodes[0]
-    while is_reshape(source) or isinstance(module_of(gm, source), nn.MaxPool1d | nn.MaxPool2d | nn.Flatten | nn.ReLU):
+    while is_reshape(source) or isinstance(
+        module_of(gm, source), nn.MaxPool1d | nn.MaxPool2d | nn.Flatten | nn.ReLU
+    ):
         source = source.all_input_nodes[0]
     quantizer = module_of(gm, source)
     if not isinstance(quantizer, ActivationQuantizer):
@@ -231,6 +237,7 @@ def _accumulator_grid(gm: GraphModule, node: Node, layer: nn.Module) -> Fraction
 
 
 def on_grid(values: np.ndarray, grid: Fraction) -> np.ndarray:
-    """Values rounded half up to whole multiples of `grid`; those that float64 cannot shift stay as they are."""
+    """Values rounded half up to whole multiples of `grid`; those that float64 cannot shift stay as they
+    are."""
     whole = np.floor(values / float(grid) + 0.5)
     return np.where(np.abs(whole) < 2.0**52, whole * float(grid), values)

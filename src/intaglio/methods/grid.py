@@ -16,8 +16,8 @@ OFFSET_GRID = Fraction(1, 2**24)
 def mantissa_bits(kind: Kind, bits: int) -> int:
     """Bits of a scale's mantissa: 8, fewer for wide integers.
 
-    Integer and mantissa together stay within 16 bits, so that products of two such numbers, summed over thousands
-    of inputs, are exact in float64. At 15 bits or more a dyadic scale is a power of two.
+    Integer and mantissa together stay within 16 bits, so that products of two such numbers, summed over
+    thousands of inputs, are exact in float64. At 15 bits or more a dyadic scale is a power of two.
     """
     return 1 if kind == "power_of_two" else max(1, min(8, 16 - bits))
 

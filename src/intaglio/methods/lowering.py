@@ -48,14 +48,19 @@ def lower(module: nn.Module, scope: Scope, *inputs: int) -> int:
         UnsupportedLayer: there is no rule for this type, or for its settings.
     """
     known = sorted(kind.__name__ for kind in lower.registry if kind is not object)
-    raise scope.fail(module, f"has no integer form; replace it by one of {', '.join(known)}, or register a rule with "
-                             f"@lower.register")
+    raise scope.fail(
+        module,
+        f"has no integer form; replace it by one of {', '.join(known)}, or register a rule with "
+        f"@lower.register",
+    )
 
 
 def affine(scope: Scope, x: int, gain: Sequence[Fraction], offset: Sequence[Fraction], part: str = "") -> int:
-    """real -> real * gain + offset per channel, exactly: all channels on the coarsest grid that holds the results.
+    """real -> real * gain + offset per channel, exactly: all channels on the coarsest grid that holds the
+    results.
 
-    Several scales become one. `gain` and `offset` have one entry or one per channel; a gain may be negative or zero.
+    Several scales become one. `gain` and `offset` have one entry or one per channel; a gain may be negative
+    or zero.
     """
     wire = scope.type(x)
     channels = max(len(wire.scale), len(gain), len(offset))
@@ -115,7 +120,9 @@ def _settings(value: int | tuple[int, ...], axes: int, fill: int) -> tuple[int, 
 def _linear(module: nn.Linear, scope: Scope, x: int) -> int:
     whole, scales = integers(module, scope.name)
     if len(scope.type(x).shape) != 1:
-        raise ShapeError(f"{scope.name}: a Linear layer on shape {scope.type(x).shape}; flatten the input first")
+        raise ShapeError(
+            f"{scope.name}: a Linear layer on shape {scope.type(x).shape}; flatten the input first"
+        )
     x = uniform(scope, x, "input")
     return _bias(scope, scope.add(MatMul(whole, scales), x), module.bias)
 
@@ -141,7 +148,9 @@ def _conv(module: nn.Conv1d | nn.Conv2d, scope: Scope, x: int, axes: int) -> int
         padding = _settings(module.padding, axes, 0)
     stride, dilation = _settings(module.stride, axes, 1), _settings(module.dilation, axes, 1)
     x = uniform(scope, x, "input")
-    op = Conv2d(whole.reshape(*whole.shape[:2], whole.shape[2], -1), scales, stride, padding, dilation, module.groups)
+    op = Conv2d(
+        whole.reshape(*whole.shape[:2], whole.shape[2], -1), scales, stride, padding, dilation, module.groups
+    )
     return _bias(scope, scope.add(op, x), module.bias)
 
 
@@ -165,8 +174,11 @@ def _hardtanh(module: nn.Hardtanh, scope: Scope, x: int) -> int:
     wire = scope.type(uniform(scope, x))
     bounds = [Fraction(float(bound)) / wire.scale[0] for bound in (module.min_val, module.max_val)]
     if any(bound.denominator != 1 for bound in bounds):
-        raise scope.fail(module, f"clips at {module.min_val:g} and {module.max_val:g}, which are not multiples of the "
-                                 f"step {float(wire.scale[0]):g} here: put a quantiser right after it, or use ReLU")
+        raise scope.fail(
+            module,
+            f"clips at {module.min_val:g} and {module.max_val:g}, which are not multiples of the "
+            f"step {float(wire.scale[0]):g} here: put a quantiser right after it, or use ReLU",
+        )
     return _clip(scope, uniform(scope, x), int(bounds[0]), int(bounds[1]))
 
 
@@ -199,8 +211,9 @@ def _max_pool1d(module: nn.MaxPool1d, scope: Scope, x: int) -> int:
 def _max_pool(module: nn.MaxPool1d | nn.MaxPool2d, scope: Scope, x: int, axes: int) -> int:
     if module.return_indices:
         raise scope.fail(module, "return_indices has no integer form: leave it out")
-    kernel, stride, dilation = (_settings(value, axes, 1) for value in
-                                (module.kernel_size, module.stride, module.dilation))
+    kernel, stride, dilation = (
+        _settings(value, axes, 1) for value in (module.kernel_size, module.stride, module.dilation)
+    )
     padding = _settings(module.padding, axes, 0)
     sizes = zip(scope.type(x).shape[1:], kernel, stride, padding, dilation, strict=True)
     if module.ceil_mode and any((size + 2 * p - d * (k - 1) - 1) % s for size, k, s, p, d in sizes):

@@ -41,8 +41,8 @@ SearchSpace = dict[str, Choice | Span]
 class Method(BaseModel):
     """An approximation: knobs, what it does to a network, and what it adds to training.
 
-    `select` says which layers: a name (`conv1`), a glob (`features.*`) or a type (`type:Conv2d`), or a list of
-    these. A later method of the same kind wins on the layers that it selects.
+    `select` says which layers: a name (`conv1`), a glob (`features.*`) or a type (`type:Conv2d`), or a list
+    of these. A later method of the same kind wins on the layers that it selects.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -122,7 +122,9 @@ def weighted_layers(model: nn.Module, select: str | Iterable[str] = "*") -> list
     Raises:
         RecipeError: the selector picks no layer; RangeError: a selected weight is not finite.
     """
-    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, WEIGHTED)]
+    layers: list[tuple[str, nn.Module]] = [
+        (name, module) for name, module in model.named_modules() if isinstance(module, WEIGHTED)
+    ]
     chosen = [(name, module) for name, module in layers if matches(name, module, select)]
     if not chosen:
         pattern = select if isinstance(select, str) else ", ".join(select)
@@ -145,8 +147,10 @@ def require_finite(name: str, module: nn.Module) -> None:
     for key, value in module.named_parameters():
         bad = int((~torch.isfinite(value)).sum())
         if bad:
-            raise RangeError(f"{name}.{key}: {bad} of {value.numel()} values are not finite; the training diverged "
-                             f"or the file is damaged: load a sound checkpoint")
+            raise RangeError(
+                f"{name}.{key}: {bad} of {value.numel()} values are not finite; the training diverged "
+                f"or the file is damaged: load a sound checkpoint"
+            )
 
 
 def inputs(data: Batches, limit: int) -> list[Tensor]:

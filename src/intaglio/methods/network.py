@@ -5,6 +5,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
@@ -52,13 +53,15 @@ class SumPool(nn.Module):
 
     MANTISSA = 12
 
-    def __init__(self, kernel: tuple[int, ...] | None, stride: tuple[int, ...], padding: tuple[int, ...]) -> None:
+    def __init__(
+        self, kernel: tuple[int, ...] | None, stride: tuple[int, ...], padding: tuple[int, ...]
+    ) -> None:
         super().__init__()
         self.kernel, self.stride, self.padding = kernel, stride, padding
 
     def gain(self, size: int) -> float:
         """The dyadic factor for a window of `size` values; exactly 1/size for a power of two."""
-        return float(round_mantissa([1.0 / size], self.MANTISSA)[0])
+        return float(round_mantissa(np.array([1.0 / size]), self.MANTISSA)[0])
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kernel is None:
@@ -66,7 +69,11 @@ class SumPool(nn.Module):
             return x.sum(axes, keepdim=True) * self.gain(math.prod(x.shape[2:]))
         shaped = x if x.dim() == 4 else x.unsqueeze(3)
         pad = 4 - x.dim()
-        kernel, stride, padding = (*self.kernel, *(1,) * pad), (*self.stride, *(1,) * pad), (*self.padding, *(0,) * pad)
+        kernel, stride, padding = (
+            (*self.kernel, *(1,) * pad),
+            (*self.stride, *(1,) * pad),
+            (*self.padding, *(0,) * pad),
+        )
         y = F.avg_pool2d(shaped, kernel, stride, padding, divisor_override=1) * self.gain(math.prod(kernel))
         return y if x.dim() == 4 else y.squeeze(3)
 
@@ -76,16 +83,31 @@ def _adaptive(x: Any, output_size: Any) -> nn.Module:
 
 
 def _max_pool(kind: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-    def build(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-              ceil_mode: bool = False, return_indices: bool = False) -> nn.Module:
+    def build(
+        x: Any,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> nn.Module:
         return kind(kernel_size, stride, padding, dilation, return_indices, ceil_mode)
+
     return build
 
 
 def _average_pool(kind: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-    def build(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-              count_include_pad: bool = True) -> nn.Module:
+    def build(
+        x: Any,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> nn.Module:
         return kind(kernel_size, stride, padding, ceil_mode, count_include_pad)
+
     return build
 
 
@@ -98,14 +120,24 @@ def _simple(kind: Callable[[], nn.Module]) -> Callable[..., nn.Module]:
 
 
 FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
-    F.relu: _simple(nn.ReLU), torch.relu: _simple(nn.ReLU), "relu": _simple(nn.ReLU), "relu_": _simple(nn.ReLU),
-    F.relu6: _simple(nn.ReLU6), F.hardtanh: _hardtanh,
-    F.max_pool1d: _max_pool(nn.MaxPool1d), torch.max_pool1d: _max_pool(nn.MaxPool1d),
-    F.max_pool2d: _max_pool(nn.MaxPool2d), torch.max_pool2d: _max_pool(nn.MaxPool2d),
-    F.avg_pool1d: _average_pool(nn.AvgPool1d), F.avg_pool2d: _average_pool(nn.AvgPool2d),
+    F.relu: _simple(nn.ReLU),
+    torch.relu: _simple(nn.ReLU),
+    "relu": _simple(nn.ReLU),
+    "relu_": _simple(nn.ReLU),
+    F.relu6: _simple(nn.ReLU6),
+    F.hardtanh: _hardtanh,
+    F.max_pool1d: _max_pool(nn.MaxPool1d),
+    torch.max_pool1d: _max_pool(nn.MaxPool1d),
+    F.max_pool2d: _max_pool(nn.MaxPool2d),
+    torch.max_pool2d: _max_pool(nn.MaxPool2d),
+    F.avg_pool1d: _average_pool(nn.AvgPool1d),
+    F.avg_pool2d: _average_pool(nn.AvgPool2d),
     F.adaptive_avg_pool2d: _adaptive,
-    F.dropout: _simple(nn.Identity), "contiguous": _simple(nn.Identity),
-    F.softmax: _simple(nn.Softmax), F.log_softmax: _simple(nn.LogSoftmax), "softmax": _simple(nn.Softmax),
+    F.dropout: _simple(nn.Identity),
+    "contiguous": _simple(nn.Identity),
+    F.softmax: _simple(nn.Softmax),
+    F.log_softmax: _simple(nn.LogSoftmax),
+    "softmax": _simple(nn.Softmax),
     "log_softmax": _simple(nn.LogSoftmax),
 }
 """Functional forms and the modules that replace them."""
@@ -128,8 +160,8 @@ class _Tracer(fx.Tracer):
 def trace(model: nn.Module) -> GraphModule:
     """A flat GraphModule that shares the submodules of `model` under the same names.
 
-    Functional forms (F.relu, +, torch.cat, ...) become modules named after their place, so that later steps see
-    only modules, reshapes and sizes. The forward pass is recorded in evaluation mode.
+    Functional forms (F.relu, +, torch.cat, ...) become modules named after their place, so that later steps
+    see only modules, reshapes and sizes. The forward pass is recorded in evaluation mode.
 
     Raises:
         UnsupportedLayer: the forward pass depends on data, or uses an operation without a rule.
@@ -142,8 +174,10 @@ def trace(model: nn.Module) -> GraphModule:
         graph = _Tracer().trace(model)
     except Exception as error:
         raise UnsupportedLayer(
-            f"{type(model).__name__}: the forward pass cannot be recorded ({error}); a branch or a loop that depends "
-            f"on tensor values has no fixed hardware: make it a constant, or split the network") from error
+            f"{type(model).__name__}: the forward pass cannot be recorded ({error}); a branch or a loop "
+            "that depends "
+            f"on tensor values has no fixed hardware: make it a constant, or split the network"
+        ) from error
     finally:
         model.train(training)
     module = GraphModule(model, graph, type(model).__name__)
@@ -175,11 +209,15 @@ def _replacement(node: Node) -> tuple[nn.Module, tuple[Any, ...]] | None:
     if node.target in (torch.cat, torch.concat):
         dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
         if dim != 1:
-            raise UnsupportedLayer(f"{node.name}: concatenation along axis {dim}; only the channel axis 1 is supported")
+            raise UnsupportedLayer(
+                f"{node.name}: concatenation along axis {dim}; only the channel axis 1 is supported"
+            )
         return Concat(), tuple(node.args[0])  # type: ignore[arg-type]
     if node.target in FUNCTIONS:
         try:
-            return FUNCTIONS[node.target](*node.args, **node.kwargs), (node.args or (node.kwargs["input"],))[:1]
+            return FUNCTIONS[node.target](*node.args, **node.kwargs), (node.args or (node.kwargs["input"],))[
+                :1
+            ]
         except TypeError as error:
             raise UnsupportedLayer(f"{node.name}: {error}") from error
     return None
@@ -187,10 +225,16 @@ def _replacement(node: Node) -> tuple[nn.Module, tuple[Any, ...]] | None:
 
 def _tensor(item: Any) -> bool:
     """Whether an argument may be an activation (sizes are call_method size or getattr)."""
-    return isinstance(item, Node) and item.op != "get_attr" and item.target not in ("size", getattr, operator.getitem)
+    return (
+        isinstance(item, Node)
+        and item.op != "get_attr"
+        and item.target not in ("size", getattr, operator.getitem)
+    )
 
 
-def insert_module(module: GraphModule, node: Node, name: str, made: nn.Module, arguments: tuple[Any, ...]) -> Node:
+def insert_module(
+    module: GraphModule, node: Node, name: str, made: nn.Module, arguments: tuple[Any, ...]
+) -> Node:
     """Put a module call in place of `node`, under a free name close to `name`."""
     name = free_name(module, name)
     module.add_submodule(name, made)

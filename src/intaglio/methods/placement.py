@@ -1,8 +1,9 @@
 """Where activation quantisers go in a traced network.
 
-A *chain* starts at a module whose result needs many bits (a dot product, an addition, an average, a batch norm)
-and goes on through batch norms and activations that are its only use. One quantiser follows each chain. None
-follows a chain whose result leaves the network without meeting another dot product: logits stay accumulators.
+A *chain* starts at a module whose result needs many bits (a dot product, an addition, an average, a batch
+norm) and goes on through batch norms and activations that are its only use. One quantiser follows each
+chain. None follows a chain whose result leaves the network without meeting another dot product: logits stay
+accumulators.
 """
 
 from functools import singledispatch
@@ -32,8 +33,20 @@ def _register(answer: Role, *kinds: type[nn.Module]) -> None:
         role.register(kind)(lambda module: answer)
 
 
-_register("start", nn.Linear, nn.Conv1d, nn.Conv2d, Add, Concat, Affine, SumPool, nn.AvgPool1d, nn.AvgPool2d,
-          nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
+_register(
+    "start",
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    Add,
+    Concat,
+    Affine,
+    SumPool,
+    nn.AvgPool1d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+)
 _register("either", nn.BatchNorm1d, nn.BatchNorm2d, nn.Hardtanh)
 _register("follow", nn.ReLU, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
 _register("passive", nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Unflatten, nn.Softmax, nn.LogSoftmax)
@@ -117,8 +130,20 @@ def never_negative(gm: GraphModule) -> set[Node]:
     return found
 
 
-_KEEP_SIGN = (Add, Concat, SumPool, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
-              nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Dropout, nn.Identity)
+_KEEP_SIGN = (
+    Add,
+    Concat,
+    SumPool,
+    nn.AvgPool1d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.Flatten,
+    nn.Dropout,
+    nn.Identity,
+)
 
 
 def _keeps_sign(gm: GraphModule, node: Node) -> bool:

@@ -1,11 +1,11 @@
 """Pruning: the smallest weights become zero (survey section 5.1; Han et al. 2015).
 
-A mask multiplies the weight: w = mask * original, so masked weights get no gradient. The mask is a parametrisation
-below the number format, wherever Prune stands in the recipe, so zeros stay zeros and the rest lies on the grid.
-Gradual pruning raises the sparsity while training (Zhu & Gupta 2017): s(t) = S (1 - (1 - t)**3).
+A mask multiplies the weight: w = mask * original, so masked weights get no gradient. The mask is a
+parametrisation below the number format, wherever Prune stands in the recipe, so zeros stay zeros and the rest lies on the
+grid. Gradual pruning raises the sparsity while training (Zhu & Gupta 2017): s(t) = S (1 - (1 - t)**3).
 
-What it does not do: remove whole channels, or choose the sparsity. All layers with weights are pruned, the first
-and the last too, unless `select` says otherwise; biases never.
+What it does not do: remove whole channels, or choose the sparsity. All layers with weights are pruned, the
+first and the last too, unless `select` says otherwise; biases never.
 Exploited by: the sparse encoding, and hardware that skips blocks of zeros.
 """
 
@@ -42,10 +42,10 @@ class Mask(nn.Module):
 class Prune(Method):
     """Zeroes a share `sparsity` of the weights by magnitude.
 
-    scope: "layer" gives every layer that sparsity; "global" ranks the weights of all selected layers together.
-    score: "magnitude" |w|, or "lamp" w^2 / (sum of w^2 not smaller in its layer) (Lee et al., ICLR 2021), which
-    keeps a global ranking from emptying a layer. schedule: "one_shot" prunes in `apply`; "gradual" prunes during
-    training, between the shares `begin` and `end` of it, in `updates` steps.
+    scope: "layer" gives every layer that sparsity; "global" ranks the weights of all selected layers
+    together. score: "magnitude" |w|, or "lamp" w^2 / (sum of w^2 not smaller in its layer) (Lee et al.,
+    ICLR 2021), which keeps a global ranking from emptying a layer. schedule: "one_shot" prunes in `apply`;
+    "gradual" prunes during training, between the shares `begin` and `end` of it, in `updates` steps.
     """
 
     sparsity: Annotated[float, Field(ge=0, lt=1)]
@@ -94,8 +94,10 @@ class Prune(Method):
                 lost = int(((mask.mask == 0) & (layer.weight != 0)).sum())  # type: ignore[operator]
             if lost:
                 total = int((mask.mask == 0).sum())
-                raise StructureError(f"{name}: {lost} of {total} pruned weights are no longer zero; a later method "
-                                     f"moved them: put Prune after it, or give that method a zero")
+                raise StructureError(
+                    f"{name}: {lost} of {total} pruned weights are no longer zero; a later method "
+                    f"moved them: put Prune after it, or give that method a zero"
+                )
 
     @classmethod
     def space(cls) -> SearchSpace:
@@ -106,8 +108,9 @@ class Prune(Method):
         found = [(name, layer, mask_of(layer)) for name, layer in weighted_layers(model, self.select)]
         lost = [name for name, _, mask in found if mask is None]
         if lost:
-            raise StructureError(f"{lost[0]}: its pruning mask is gone; a later method replaced the layer: put Prune "
-                                 f"after it")
+            raise StructureError(
+                f"{lost[0]}: its pruning mask is gone; a later method replaced the layer: put Prune after it"
+            )
         return [(name, layer, mask) for name, layer, mask in found if mask is not None]
 
     @torch.no_grad()

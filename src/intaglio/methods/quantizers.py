@@ -1,13 +1,16 @@
 """The quantiser modules: integers on a learned grid, with a backward pass written by hand.
 
-Forward, everywhere and always (training too): q = clip(floor(x * r + 1/2), low, high), y = q * s. The scale s and
-its reciprocal r are snapped to numbers that hardware multiplies by exactly. Backward: the straight-through
-estimator inside the range, zero outside, and for the scale the gradient of LSQ (Esser et al., ICLR 2020), taken
-with respect to log2 s, where steps of an optimiser are relative (TQT, Jain et al., MLSys 2020).
+Forward, everywhere and always (training too): q = clip(floor(x * r + 1/2), low, high), y = q * s. The scale
+s and its reciprocal r are snapped to numbers that hardware multiplies by exactly. Backward: the
+straight-through estimator inside the range, zero outside, and for the scale the gradient of LSQ (Esser et
+al., ICLR 2020), taken with respect to log2 s, where steps of an optimiser are relative (TQT, Jain et al.,
+MLSys 2020).
 """
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +21,11 @@ from intaglio.methods.grid import Kind, fractions, mantissa_bits, reciprocal, sn
 
 
 class _Uniform(torch.autograd.Function):
-    """Fake quantisation with one scale: four passes over x forward, one pass and two dot products backward."""
+    """Fake quantisation with one scale: four passes over x forward, one pass and two dot products
+    backward."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, log2_scale: Tensor, s: float, r: float, low: int, high: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, log2_scale: Tensor, s: float, r: float, low: int, high: int) -> Tensor:
         y = torch.add(x.new_tensor(0.5), x, alpha=r).floor_().clamp_(low, high).mul_(s)
         ctx.save_for_backward(x, y)
         ctx.constants = (s, r, low, high)
@@ -30,7 +34,8 @@ class _Uniform(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor):  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        (gradient,) = gradients
         x, y = ctx.saved_tensors
         s, r, low, high = ctx.constants
         dx = torch.ops.aten.hardtanh_backward(gradient, x, (low - 0.5) * s, (high + 0.5) * s)
@@ -46,7 +51,7 @@ class _PerChannel(torch.autograd.Function):
     """Fake quantisation of a weight with one scale per output channel (axis 0)."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, log2_scale: Tensor, s: Tensor, r: Tensor, low: int, high: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, log2_scale: Tensor, s: Tensor, r: Tensor, low: int, high: int) -> Tensor:
         y = x.mul(r).add_(0.5).floor_().clamp_(low, high).mul_(s)
         ctx.save_for_backward(x, y, r * s, s * (high + 0.5))
         ctx.high = high
@@ -54,7 +59,8 @@ class _PerChannel(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor):  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        (gradient,) = gradients
         x, y, gain, bound = ctx.saved_tensors
         dx = gradient * (x.abs() <= bound)
         ds = None
@@ -74,7 +80,8 @@ class Grid(nn.Module):
 
     def __init__(self, low: int, high: int, kind: Kind, log2_scale: Tensor, learn: bool) -> None:
         super().__init__()
-        self.low, self.high, self.kind = low, high, kind
+        self.low, self.high = low, high
+        self.kind: Kind = kind
         self.mantissa = mantissa_bits(kind, max(abs(low), high).bit_length())
         if learn:
             self.log2_scale = nn.Parameter(log2_scale)
@@ -126,11 +133,13 @@ class ActivationQuantizer(Grid):
     While `observer` is set, values pass unchanged and are shown to it (calibration).
     """
 
-    def __init__(self, bits: int, signed: bool, kind: Kind, log2_scale: float = 0.0, learn: bool = False) -> None:
+    def __init__(
+        self, bits: int, signed: bool, kind: Kind, log2_scale: float = 0.0, learn: bool = False
+    ) -> None:
         low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
         super().__init__(low, high, kind, torch.tensor([log2_scale], dtype=torch.float32), learn)
         self.bits, self.signed = bits, signed
-        self.observer = None
+        self.observer: Callable[[Tensor], None] | None = None
 
     @property
     def scale(self) -> Fraction:

@@ -30,8 +30,9 @@ class Recipe:
         """The approximated network; `model` is not changed. `data` are inputs for calibration.
 
         Raises:
-            StructureError: a method destroyed what an earlier one made; DataError: no data; RangeError: a weight
-            is not finite; RecipeError: a selector picks nothing; UnsupportedLayer: the network cannot be recorded.
+            StructureError: a method destroyed what an earlier one made; DataError: no data; RangeError: a
+            weight is not finite; RecipeError: a selector picks nothing; UnsupportedLayer: the network
+            cannot be recorded.
         """
         model = copy.deepcopy(model)
         data = data if not isinstance(data, Iterable) else list(data) if not hasattr(data, "shape") else data
@@ -54,7 +55,9 @@ class Recipe:
             for key in entries:
                 if key not in ("methods", "allow_loss"):
                     raise RecipeError(unknown("recipe: unknown key", str(key), ("methods", "allow_loss")))
-            return cls(*_methods(entries.get("methods", [])), allow_loss=bool(entries.get("allow_loss", False)))
+            return cls(
+                *_methods(entries.get("methods", [])), allow_loss=bool(entries.get("allow_loss", False))
+            )
         return cls(*_methods(entries))
 
     @classmethod
@@ -82,17 +85,30 @@ class Recipe:
         for method in METHODS:
             knobs = json.loads(json.dumps(method.model_json_schema()))
             required = bool(knobs.get("required"))
-            entry = {"type": "object", "properties": {method.key(): knobs}, "required": [method.key()],
-                     "additionalProperties": False}
+            entry = {
+                "type": "object",
+                "properties": {method.key(): knobs},
+                "required": [method.key()],
+                "additionalProperties": False,
+            }
             entries.append(entry if required else {"anyOf": [entry, {"const": method.key()}]})
         methods = {"type": "array", "items": {"anyOf": entries}}
-        full = {"type": "object", "properties": {"methods": methods, "allow_loss": {"type": "boolean"}},
-                "additionalProperties": False}
-        return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Intaglio recipe",
-                "anyOf": [full, methods]}
+        full = {
+            "type": "object",
+            "properties": {"methods": methods, "allow_loss": {"type": "boolean"}},
+            "additionalProperties": False,
+        }
+        return {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "Intaglio recipe",
+            "anyOf": [full, methods],
+        }
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Recipe) and (self.methods, self.allow_loss) == (other.methods, other.allow_loss)
+        return isinstance(other, Recipe) and (self.methods, self.allow_loss) == (
+            other.methods,
+            other.allow_loss,
+        )
 
     def __hash__(self) -> int:
         return hash((self.methods, self.allow_loss))
@@ -111,8 +127,10 @@ def _methods(entries: Any) -> list[Method]:
         if isinstance(entry, str):
             entry = {entry: {}}
         if not isinstance(entry, Mapping) or len(entry) != 1:
-            raise RecipeError(f"recipe: {entry!r} is not one method with its knobs, such as 'prune: {{sparsity: 0.9}}'")
-        (name, knobs), = entry.items()
+            raise RecipeError(
+                f"recipe: {entry!r} is not one method with its knobs, such as 'prune: {{sparsity: 0.9}}'"
+            )
+        ((name, knobs),) = entry.items()
         if name not in kinds:
             raise RecipeError(unknown("recipe: unknown method", str(name), kinds))
         if not isinstance(knobs or {}, Mapping):

@@ -56,19 +56,13 @@ def put_below(layer: nn.Module, part: nn.Module) -> None:
 
 
 def integers(layer: nn.Module, name: str = "layer") -> tuple[np.ndarray, tuple[Fraction, ...]]:
-    """The weight as int64 with its scale (one, or one per output channel): weight = integers * scale, exactly.
+    """The weight as int64 with its scale (one, or one per output channel): weight = integers * scale.
 
     Raises:
         StructureError: the weight is not on the grid that the layer declares, or declares none.
     """
-    scales = getattr(layer, "integer_scale", None)
-    grid = grid_of(layer)
-    if scales is None and grid is None:
-        raise StructureError(f"{name}: the weights are floating point; add FixedPoint (or another number format) to "
-                             f"the recipe, after every other weight method")
-    if scales is None and grid is not None:
-        scales = grid.scales()
-        layer = copy.deepcopy(layer).double()
+    scales = declared_scales(layer, name)
+    layer = layer if hasattr(layer, "integer_scale") else copy.deepcopy(layer).double()
     with torch.no_grad():
         weight = layer.weight.detach().double().cpu().numpy()  # type: ignore[operator]
     columns = np.array([float(scale) for scale in scales]).reshape(-1, *[1] * (weight.ndim - 1))
@@ -76,13 +70,30 @@ def integers(layer: nn.Module, name: str = "layer") -> tuple[np.ndarray, tuple[F
     wrong = np.argwhere(whole * columns != weight)
     if len(wrong):
         at = tuple(int(i) for i in wrong[0])
-        raise StructureError(f"{name}: weight{list(at)} = {weight[at]!r} is not a multiple of its scale; a method after "
-                             f"the number format moved it: put the number format last")
+        raise StructureError(
+            f"{name}: weight{list(at)} = {weight[at]!r} is not a multiple of its scale; a method after "
+            f"the number format moved it: put the number format last"
+        )
     return whole.astype(np.int64), _settle(whole, scales)
 
 
+def declared_scales(layer: nn.Module, name: str = "layer") -> tuple[Fraction, ...]:
+    """The scales of a frozen layer, or of the quantiser that ends its stack; StructureError without either."""
+    frozen: tuple[Fraction, ...] | None = getattr(layer, "integer_scale", None)
+    grid = grid_of(layer)
+    if frozen is not None:
+        return frozen
+    if grid is None:
+        raise StructureError(
+            f"{name}: the weights are floating point; add FixedPoint (or another number format) to the recipe, "
+            f"after every other weight method"
+        )
+    return grid.scales()
+
+
 def _settle(whole: np.ndarray, scales: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
-    """Give channels of zeros the scale of the first other channel: it costs nothing and keeps grids coarse."""
+    """Give channels of zeros the scale of the first other channel: it costs nothing and keeps grids
+    coarse."""
     if len(scales) == 1:
         return scales
     used = [scale for scale, row in zip(scales, whole, strict=True) if row.any()] or list(scales)

@@ -12,8 +12,12 @@ from intaglio.models.lenet_300_100 import LeNet300100
 from intaglio.models.residual import Residual
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
-    "digits": DigitsNet, "jet_mlp": JetMLP, "lenet5": LeNet5, "lenet5_caffe": LeNet5Caffe,
-    "lenet_300_100": LeNet300100, "residual": Residual,
+    "digits": DigitsNet,
+    "jet_mlp": JetMLP,
+    "lenet5": LeNet5,
+    "lenet5_caffe": LeNet5Caffe,
+    "lenet_300_100": LeNet300100,
+    "residual": Residual,
 }
 
 __all__ = ["MODELS", "DigitsNet", "JetMLP", "LeNet5", "LeNet5Caffe", "LeNet300100", "Residual"]

@@ -1,4 +1,5 @@
-"""LeNet-5, the classic one (LeCun et al. 1998), in the common variant with ReLU and max pooling, 61,706 parameters."""
+"""LeNet-5, the classic one (LeCun et al. 1998), in the common variant with ReLU and max pooling, 61,706
+parameters."""
 
 from torch import Tensor, nn
 

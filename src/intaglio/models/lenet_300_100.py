@@ -1,4 +1,5 @@
-"""LeNet-300-100: the fully connected network of the pruning literature (LeCun et al. 1998), 266,610 parameters."""
+"""LeNet-300-100: the fully connected network of the pruning literature (LeCun et al. 1998), 266,610
+parameters."""
 
 from torch import Tensor, nn
 
