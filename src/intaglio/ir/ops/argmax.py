@@ -17,7 +17,7 @@ class ArgMax(Op):
         (x,) = inputs
         if len(x.scale) != 1:
             raise ShapeError("compares values of different scales: requantise them to one scale first")
-        return Type((1,), (0, x.size - 1))
+        return Type((1,), (0, x.size - 1 if x.range[0] < x.range[1] else 0))
 
     def execute(self, *inputs: Array) -> Array:
         (x,) = inputs
