@@ -80,7 +80,7 @@ def doctor(as_json: Json = False) -> bool:
     else:
         table = Table(box=None, padding=(0, 2, 0, 0))
         for heading in ("tool", "version", "needed for", "missing: what to do"):
-            table.add_column(heading)
+            table.add_column(heading, no_wrap=heading == "tool")
         for tool in tools:
             mark = (
                 "[green]✓[/green]"
