@@ -41,7 +41,7 @@ for module in "$@"; do
       "${VERILATOR:-verilator}" --cc --main --exe --timing --assert --quiet -Wno-fatal -Mdir obj \
         --x-assign unique --x-initial unique --output-split 0 --top "${module}_tb" \
         -y "$rtl" -y "$rtl/tb" "$rtl/tb/${module}_tb.sv" &&
-        { cp -p ../runtime/*.o obj/ 2>/dev/null || true; } &&
+        { cp ../runtime/*.o obj/ 2>/dev/null || true; } &&
         make -C obj -f "V${module}_tb.mk" -j 2 OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 \
           USER_CPPFLAGS="-std=c++20 -fcoroutines"
     } >build.log 2>&1 || { cat build.log >&2; exit 1; }
