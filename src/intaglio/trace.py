@@ -95,6 +95,10 @@ def _prove_exact(name: str, op: Any, inputs: list[Type], result: Type) -> None:
         )
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
 class _Shapes(fx.Interpreter):
     """Runs a network once and keeps the shape of every tensor; errors name the place."""
 
@@ -112,7 +116,7 @@ class _Shapes(fx.Interpreter):
             before = [self.shapes.get(m, ()) for m in n.all_input_nodes]
             raise ShapeError(
                 f"{n.target if n.op == 'call_module' else n.name}: does not accept an input of shape "
-                f"{', '.join(map(str, before))} ({error}); compare the example with the first layer"
+                f"{', '.join(map(str, before))} ({_first_line(error)}); compare the example with the first layer"
             ) from error
         if isinstance(value, Tensor) and n.op != "output":
             self.shapes[n] = tuple(value.shape)
@@ -165,7 +169,7 @@ def _lower_node(
     try:
         index = lower_module(module, scope, *arguments)
     except IntaglioError as error:
-        raise type(error)(str(error) if target in str(error) else f"{target}: {error}") from error
+        raise type(error)(str(error) if _names(error, target) else f"{target}: {error}") from error
     expected = _wire_shape(node, shapes[node])
     if builder.type(index).shape != expected:
         raise ShapeError(
@@ -173,6 +177,11 @@ def _lower_node(
             f"lowering rule is wrong"
         )
     return index
+
+
+def _names(error: IntaglioError, target: str) -> bool:
+    """Whether a message begins with the name of a layer, or of one of its operations."""
+    return str(error).startswith((f"{target}:", f"{target} ", f"{target}."))
 
 
 def _is_input_quantizer(node: Node, module: nn.Module) -> bool:

@@ -39,7 +39,7 @@ def log2_scale(values: np.ndarray, low: int, high: int, kind: Kind, how: Calibra
     """log2 of the scale for each row of `values` (R, N), for integers in [low, high].
 
     minmax: the largest magnitude is the last integer (never clipped). percentile: the same for the 99.99th
-    percentile. mse: the candidate scale with the least squared error of quantised values, searched over
+    percentile. Rows of zeros get 1/high. mse: the candidate scale with the least squared error of quantised values, searched over
     powers of two, or geometrically in 48 steps, from the minmax scale down to 1/64 of it.
     """
     values = np.atleast_2d(values)
@@ -50,7 +50,7 @@ def log2_scale(values: np.ndarray, low: int, high: int, kind: Kind, how: Calibra
         )
     else:
         top = np.maximum(values.max(1) / max(high, 1), -values.min(1) / max(-low, 1) if low else 0)
-    start = np.log2(np.maximum(top, _SMALLEST))
+    start = np.log2(np.where(top > 0, np.maximum(top, _SMALLEST), 1 / max(high, 1)))
     mantissa = mantissa_bits(kind, max(abs(low), high).bit_length())
     if mantissa == 1:
         start = np.ceil(start - 1e-9)

@@ -90,7 +90,7 @@ class Method(BaseModel):
 
 def _explain(method: type[Method], error: ValidationError) -> str:
     """The first validation error as one line: method, key, value, and the nearest valid key."""
-    first = error.errors()[0]
+    first = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"]) or "(whole)"
     if first["type"] == "extra_forbidden":
         return unknown(f"{method.key()}: unknown key", key, method.model_fields)

@@ -115,6 +115,13 @@ def _hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool
     return nn.Hardtanh(min_val, max_val)
 
 
+def _softmax(kind: Callable[[int | None], nn.Module]) -> Callable[..., nn.Module]:
+    def build(x: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> nn.Module:
+        return kind(dim)
+
+    return build
+
+
 def _simple(kind: Callable[[], nn.Module]) -> Callable[..., nn.Module]:
     return lambda *args, **kwargs: kind()
 
@@ -135,10 +142,12 @@ FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
     F.adaptive_avg_pool2d: _adaptive,
     F.dropout: _simple(nn.Identity),
     "contiguous": _simple(nn.Identity),
-    F.softmax: _simple(nn.Softmax),
-    F.log_softmax: _simple(nn.LogSoftmax),
-    "softmax": _simple(nn.Softmax),
-    "log_softmax": _simple(nn.LogSoftmax),
+    F.softmax: _softmax(nn.Softmax),
+    F.log_softmax: _softmax(nn.LogSoftmax),
+    torch.softmax: _softmax(nn.Softmax),
+    torch.log_softmax: _softmax(nn.LogSoftmax),
+    "softmax": _softmax(nn.Softmax),
+    "log_softmax": _softmax(nn.LogSoftmax),
 }
 """Functional forms and the modules that replace them."""
 

@@ -1,8 +1,8 @@
 """Pruning: the smallest weights become zero (survey section 5.1; Han et al. 2015).
 
 A mask multiplies the weight: w = mask * original, so masked weights get no gradient. The mask is a
-parametrisation below the number format, wherever Prune stands in the recipe, so zeros stay zeros and the rest lies on the
-grid. Gradual pruning raises the sparsity while training (Zhu & Gupta 2017): s(t) = S (1 - (1 - t)**3).
+parametrisation below the number format, wherever Prune stands in the recipe, so zeros stay zeros and the rest lies
+on the grid. Gradual pruning raises the sparsity while training (Zhu & Gupta 2017): s(t) = S (1 - (1 - t)**3).
 
 What it does not do: remove whole channels, or choose the sparsity. All layers with weights are pruned, the
 first and the last too, unless `select` says otherwise; biases never.

@@ -85,8 +85,8 @@ def declared_scales(layer: nn.Module, name: str = "layer") -> tuple[Fraction, ..
         return frozen
     if grid is None:
         raise StructureError(
-            f"{name}: the weights are floating point; add FixedPoint (or another number format) to the recipe, "
-            f"after every other weight method"
+            f"{name}: the weights are floating point; add FixedPoint (or another number format) to the "
+            f"recipe, after every other weight method"
         )
     return grid.scales()
 
