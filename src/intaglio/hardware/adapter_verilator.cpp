@@ -15,6 +15,10 @@ void vl_finish(const char*, int, const char*) {}
 void vl_stop(const char* file, int line, const char*) {
     throw std::runtime_error(std::string("assertion failed at ") + file + ":" + std::to_string(line));
 }
+// A memory file that is missing is only a warning to Verilator.
+void vl_warn(const char* file, int, const char*, const char* message) {
+    throw std::runtime_error(std::string(file) + ": " + message);
+}
 void vl_fatal(const char* file, int line, const char*, const char* message) {
     throw std::runtime_error(std::string(message) + " at " + file + ":" + std::to_string(line));
 }

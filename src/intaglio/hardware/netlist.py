@@ -14,7 +14,7 @@ from intaglio.hardware.synthesize import Synthesis
 from intaglio.ir.errors import ToolError
 
 _INSTANCE = re.compile(
-    r"^  (?P<cell>\w+) #\(\n(?P<parameters>.*?)\n  \) (?P<name>\\\S+ |\w+) ?\(\n(?P<ports>.*?)\n  \);", re.S | re.M
+    r"^  (?P<cell>\w+) (?:#\(\n(?:    \..*\n)*  \) )?(?P<name>\\\S+ |\w+) ?\(\n(?P<ports>(?:    \..*\n)*)  \);", re.M
 )
 _PORT = re.compile(r"\.(\w+)\((.*?)\)(?:,|$)", re.M)
 _TABLE = re.compile(r"\.(INIT[01]?)\(16'h([0-9a-fA-F]+)\)")

