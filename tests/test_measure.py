@@ -188,6 +188,14 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_is_replaced_and_never_written_into(tmp_path):
+    path, witness = tmp_path / "graph.txt", tmp_path / "witness"
+    write_atomically(path, "old")
+    witness.hardlink_to(path)
+    write_atomically(path, "new")
+    assert (path.read_text(), witness.read_text()) == ("new", "old") and len(list(tmp_path.iterdir())) == 2
+
+
 FULL = """
     import sys
     from pathlib import Path
