@@ -1,4 +1,4 @@
-"""Every operation against a slow reference in Python integers, on random instances; a new op adds one case."""
+"""Every operation against slow Python integers on random instances; a new op adds one case."""
 
 import copy
 import pickle
@@ -12,7 +12,19 @@ import pytest
 from intaglio.ir import Builder, Graph, Op, Type
 from intaglio.ir.execute import exact_dtype
 from intaglio.ir.ops import (
-    OPS, Add, ArgMax, Concat, Conv2d, Input, Lookup, MatMul, MaxPool, Requantize, Reshape, SumPool, Threshold,
+    OPS,
+    Add,
+    ArgMax,
+    Concat,
+    Conv2d,
+    Input,
+    Lookup,
+    MatMul,
+    MaxPool,
+    Requantize,
+    Reshape,
+    SumPool,
+    Threshold,
 )  # fmt: skip
 
 Rng = np.random.Generator
@@ -94,8 +106,8 @@ def inside(x: np.ndarray, row: int, column: int) -> bool:
 
 def outputs(op: Any, x: np.ndarray) -> tuple[int, int]:
     spans = [(k - 1) * d for k, d in zip(op.window.kernel, op.window.dilation, strict=True)]
-    rows = [r for r in range(-op.padding[0], x.shape[1] + op.padding[0] - spans[0], op.stride[0])]
-    columns = [c for c in range(-op.padding[1], x.shape[2] + op.padding[1] - spans[1], op.stride[1])]
+    rows = list(range(-op.padding[0], x.shape[1] + op.padding[0] - spans[0], op.stride[0]))
+    columns = list(range(-op.padding[1], x.shape[2] + op.padding[1] - spans[1], op.stride[1]))
     return len(rows), len(columns)
 
 
@@ -124,7 +136,9 @@ def add(op: Add, a: np.ndarray, b: np.ndarray) -> Any:
 
 
 def requantize_case(rng: Rng) -> Case:
-    x = Type(tuple(sizes(rng, int(rng.integers(1, 4)), 1, 4)), interval(rng, [9, 900, 90000][rng.integers(3)]))
+    x = Type(
+        tuple(sizes(rng, int(rng.integers(1, 4)), 1, 4)), interval(rng, [9, 900, 90000][rng.integers(3)])
+    )
     counts = [x.shape[0] if rng.random() < 0.5 else 1 for _ in range(2)]
     multiplier = rng.integers(-200, 200, counts[0]) if rng.random() < 0.8 else np.ones(1, dtype=int)
     low, high = sorted(int(v) for v in rng.integers(-300, 300, 2))

@@ -1,0 +1,211 @@
+"""Passes: the same integers on random chains, the intended rewrites, and the ones that would be wrong."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from intaglio.ir import Builder, Graph, Type, optimise
+from intaglio.ir.ops import Add, Concat, Input, MatMul, MaxPool, Requantize, Reshape, SumPool, Threshold
+from intaglio.ir.passes import (
+    PASSES,
+    drop_identity,
+    fuse_requantize,
+    minimise_requantize,
+    requantize_to_threshold,
+)  # fmt: skip
+
+Rng = np.random.Generator
+CHANNELS = 3
+
+
+def every_value(low: int, high: int) -> np.ndarray:
+    """All integers of a range, in every channel: (batch, CHANNELS)."""
+    return np.repeat(np.arange(low, high + 1)[:, None], CHANNELS, axis=1)
+
+
+def random_requantize(rng: Rng) -> Requantize:
+    """Often without shift, clip or multiplier, so that all rules of the passes meet."""
+    many = [CHANNELS if rng.random() < 0.4 else 1 for _ in range(2)]
+    size = [1, 2, 40][rng.integers(3)]
+    multiplier = rng.integers(-size if rng.random() < 0.2 else 0, size + 1, many[0])
+    if rng.random() < 0.4:
+        multiplier = np.ones(1, dtype=int)
+    if rng.random() < 0.3:
+        multiplier = multiplier * 4
+    offset = rng.integers(-300, 300, many[1]) * (rng.random() < 0.7)
+    shift = int(rng.integers(0, 7)) * (rng.random() < 0.5)
+    low, high = sorted(int(v) for v in rng.integers(-200, 200, 2))
+    if rng.random() < 0.4:
+        low = [0, -(2**40)][rng.integers(2)]
+    if rng.random() < 0.5 or high < low:
+        high = 2**40
+    return Requantize(multiplier, offset, shift, low, high)
+
+
+def chain(*ops: Requantize, low: int = -150, high: int = 150, shape: tuple[int, ...] = (CHANNELS,)) -> Graph:
+    builder = Builder()
+    wire = builder.add("x", Input(Type(shape, (low, high))))
+    for position, op in enumerate(ops):
+        wire = builder.add(f"r{position}", op, wire)
+    return builder.graph([wire])
+
+
+def requantize(
+    m: object = 1, o: object = 0, s: int = 0, low: int = -(2**40), high: int = 2**40
+) -> Requantize:
+    return Requantize(np.atleast_1d(m), np.atleast_1d(o), s, low, high)
+
+
+def assert_same(before: Graph, after: Graph, *inputs: np.ndarray) -> None:
+    after.verify()
+    for a, b, old, new in zip(
+        before(*inputs), after(*inputs), before.output_types, after.output_types, strict=True
+    ):
+        np.testing.assert_array_equal(a, b, err_msg=before.text() + after.text())
+        assert (old.shape, old.scale) == (new.shape, new.scale)
+        assert old.range[0] <= new.range[0] and new.range[1] <= old.range[1]
+    assert before.input_types == after.input_types
+
+
+@pytest.mark.parametrize("rewrite", [*dict.fromkeys(PASSES), optimise], ids=lambda f: f.__name__)
+def test_values_are_preserved_on_random_chains(rewrite: object) -> None:
+    """All input values of 300 chains of two to four random Requantize; the passes do something."""
+    changed = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        graph = chain(*(random_requantize(rng) for _ in range(rng.integers(2, 5))))
+        after = rewrite(graph)  # pyright: ignore
+        assert_same(graph, after, every_value(-150, 150))
+        changed += after != graph
+    assert changed > 5
+
+
+def test_thresholds_of_many_levels() -> None:
+    for seed in range(100):
+        graph = chain(random_requantize(np.random.default_rng(seed)))
+        assert_same(graph, requantize_to_threshold(graph, 64), every_value(-150, 150))
+
+
+def test_values_are_preserved_around_branches() -> None:
+    """A node read twice, or an output, is not fused away; a residual sum and a join keep their values."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        b = Builder()
+        x = b.add("x", Input(Type((CHANNELS, 4, 4), (-150, 150))))
+        first = b.add("first", random_requantize(rng), x)
+        second = b.add("second", random_requantize(rng), first)
+        third = b.add("third", random_requantize(rng), first)
+        same = b.add("same", Reshape((CHANNELS, 4, 4)), second)
+        total = b.add("total", Add(), same, third)
+        pool = b.add("pool", MaxPool((1, 1), (1, 1)), total)
+        join = b.add("join", Concat((1, 1)), pool, first)
+        last = b.add("last", requantize(1, 5, 1, -50, 50), join)
+        graph = b.graph([last, first] if seed % 2 else [last])
+        inputs = rng.integers(-150, 151, (20, CHANNELS, 4, 4))
+        for rewrite in (*PASSES, optimise):
+            assert_same(graph, rewrite(graph), inputs)
+
+
+def test_a_layer_becomes_two_nodes() -> None:
+    """Dense, bias, rectifier, quantiser: after the passes one MatMul and one Requantize."""
+    rng = np.random.default_rng(0)
+    b = Builder()
+    x = b.add("x", Input(Type((8,), (0, 255))))
+    wire = b.add("fc", MatMul(rng.integers(-9, 10, (5, 8))), x)
+    for name, op in (
+        ("bias", requantize(4, rng.integers(-90, 90, 5))),
+        ("relu", requantize(1, 0, 0, 0)),
+        ("quant", requantize(np.full(5, 6), 64, 7, 0, 15)),
+    ):
+        wire = b.add(name, op, wire)
+    graph = b.graph([wire])
+    after = optimise(graph)
+    assert [node.name for node in after.nodes] == ["x", "fc", "quant"]
+    op = after.nodes[2].op
+    assert isinstance(op, Requantize)
+    assert (op.multiplier.tolist(), op.shift, op.low, op.high) == ([3], 4, 0, 15)
+    assert_same(graph, after, rng.integers(0, 256, (500, 8)))
+
+
+def nodes(graph: Graph) -> int:
+    return len(graph.nodes)
+
+
+def test_what_is_fused() -> None:
+    assert nodes(fuse_requantize(chain(requantize(-3, 7), requantize(-5, 1, 3)))) == 2
+    assert nodes(fuse_requantize(chain(requantize(3, 7, 4), requantize(1, 9, 2)))) == 2
+    assert nodes(fuse_requantize(chain(requantize(1, [1, 2, 3]), requantize(1, 0, 0, 0)))) == 2
+    assert nodes(fuse_requantize(chain(requantize(1, 0, 0, 0), requantize([1, 2, 3], 4, 3)))) == 2
+
+
+def test_what_is_not_fused() -> None:
+    """Two floors; a clip before a negative multiplier; bounds that differ per channel; 62 bits."""
+    for pair in (
+        (requantize(3, 7, 4), requantize(3, 9, 2)),
+        (requantize(1, 0, 0, 0), requantize(-1)),
+        (requantize(1, 0, 0, -20, 20), requantize([1, 2, 3], 0)),
+    ):
+        assert nodes(fuse_requantize(chain(*pair))) == 3
+    huge = (requantize(2**40, 0, 0, -(2**20), 2**20), requantize(2**30))
+    assert nodes(fuse_requantize(chain(*huge))) == 3
+
+
+@pytest.mark.parametrize("outputs", [("y", "z"), ("y", "w")])
+def test_a_node_with_other_readers_is_not_fused(outputs: tuple[str, str]) -> None:
+    """w is read by y and z, or by y and as an output: computing it twice would cost more."""
+    b = Builder()
+    w = b.add("w", requantize(3), b.add("x", Input(Type((2,), (0, 9)))))
+    b.add("y", requantize(5, 0, 2), w)
+    if "z" in outputs:
+        b.add("z", requantize(7, 0, 2), w)
+    graph = b.graph([b.find(name) for name in outputs])
+    assert fuse_requantize(graph) == graph
+
+
+def test_identities() -> None:
+    """Dropped where nothing changes; kept where scale or value change, or an output would be an Input."""
+    b = Builder()
+    x = b.add("x", Input(Type((2, 4, 4), (-9, 9))))
+    y = b.add("work", requantize(2), x)
+    for name, op in (
+        ("clip", requantize(1, 0, 0, -18, 18)),
+        ("max", MaxPool((1, 1), (1, 1))),
+        ("sum", SumPool((1, 1), (1, 1))),
+        ("shape", Reshape((2, 4, 4))),
+        ("join", Concat((1,))),
+    ):
+        y = b.add(name, op, y)
+    assert [n.name for n in drop_identity(b.graph([y])).nodes] == ["x", "work"]
+    for op in (
+        requantize(1, 0, 0, -17, 18),
+        Requantize(np.ones(1), np.zeros(1), 0, -99, 99, (Fraction(1, 2),)),
+        MaxPool((1, 1), (2, 1)),
+        Reshape((4, 2, 4)),
+    ):
+        z = b.add(f"kept{len(b.nodes)}", op, y)
+        assert b.nodes[z].name in [n.name for n in drop_identity(b.graph([z])).nodes]
+    assert nodes(drop_identity(chain(requantize()))) == 2
+
+
+def test_minimise_by_hand() -> None:
+    """(12 x + 13) >> 3 is (3 x + 3) >> 1, clipped to what is reached."""
+    (_, node) = minimise_requantize(chain(requantize(12, 13, 3), low=0, high=10)).nodes
+    op = node.op
+    assert isinstance(op, Requantize)
+    assert (op.multiplier.tolist(), op.offset.tolist(), op.shift) == ([3], [3], 1)
+    assert (op.low, op.high) == (1, 16)
+
+
+def test_sign_becomes_one_comparison() -> None:
+    (_, node) = optimise(chain(requantize(1, 5, 0, 0, 1))).nodes
+    assert node.op == Threshold(np.array([[-4]]), 0)
+
+
+def test_nodes_nobody_reads_go_and_inputs_stay() -> None:
+    b = Builder()
+    x = b.add("x", Input(Type((2,), (0, 9))))
+    b.add("unread", Input(Type((2,), (0, 9))))
+    b.add("dead", requantize(3), x)
+    y = b.add("y", requantize(2), x)
+    assert [n.name for n in optimise(b.graph([y])).nodes] == ["x", "unread", "y"]
