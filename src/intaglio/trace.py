@@ -15,7 +15,7 @@ from intaglio.ir.ops import Input, Requantize
 from intaglio.ir.passes import optimise
 from intaglio.ir.types import Type
 from intaglio.methods.fixed_point import FixedPoint
-from intaglio.methods.freeze import freeze
+from intaglio.methods.freeze import freeze, require_statistics
 from intaglio.methods.lowering import Scope, reshape
 from intaglio.methods.lowering import lower as lower_module
 from intaglio.methods.network import is_reshape, module_of, trace
@@ -50,6 +50,8 @@ def check(model: nn.Module, example: Tensor) -> None:
     Takes about as long as one forward pass and one lowering.
     """
     copied = copy.deepcopy(model)
+    for name, module in copied.named_modules():
+        require_statistics(name, module)
     _shapes(trace(copied).eval(), example)
     if not any(isinstance(module, ActivationQuantizer) for module in copied.modules()):
         copied = FixedPoint(learn=False, samples=1, calibration="minmax").apply(copied, example)

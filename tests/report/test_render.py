@@ -91,7 +91,8 @@ def test_cost_sums_weights_and_side_tables():
 
 def test_only_the_subject_makes_the_verdict():
     data = sample()
-    html = render(replace(data, measurements=data.measurements[::-1]))  # now another network's top1 comes first
+    # Reversed, so that the other network comes first.
+    html = render(replace(data, measurements=data.measurements[::-1]))
     assert "96.94 % right" in html and "12.00 % right" not in html and "<td>elsewhere</td>" in html
 
 

@@ -89,7 +89,8 @@ class RandomGraph:
             kernel, stride, padding = (3, 3), (1, 1), dilation
         extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
         if extent[0] > height + 2 * padding[0] or extent[1] > width + 2 * padding[1]:
-            kernel, stride, padding = (1, 1), (1, 1), (0, 0)
+            kernel, stride, padding, extent = (1, 1), (1, 1), (0, 0), [1, 1]
+        padding = (min(padding[0], extent[0] - 1), min(padding[1], extent[1] - 1))
         groups = self.pick(*divisors(channels)) if self.chance(0.3) else 1
         outputs = outputs or groups * self.pick(1, 2, 3, 4)
         groups = groups if outputs % groups == 0 else 1

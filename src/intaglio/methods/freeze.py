@@ -159,14 +159,18 @@ def _norms(gm: GraphModule) -> None:
             gm.set_submodule(str(node.target), affine)
 
 
+def require_statistics(name: str, norm: nn.Module) -> None:
+    """Raise UnsupportedLayer for a batch norm that uses the statistics of the batch at hand."""
+    if isinstance(norm, _NORMS) and (norm.running_mean is None or norm.running_var is None):
+        raise UnsupportedLayer(
+            f"{name}: batch norm without running statistics is not a fixed function: set track_running_stats=True"
+        )
+
+
 def _norm(name: str, norm: nn.Module) -> tuple[Tensor, Tensor]:
     """Gain and offset per channel of a batch norm in evaluation."""
-    assert isinstance(norm, _NORMS)
-    if norm.running_mean is None or norm.running_var is None:
-        raise UnsupportedLayer(
-            f"{name}: batch norm without running statistics is not a fixed function: set "
-            f"track_running_stats=True"
-        )
+    require_statistics(name, norm)
+    assert isinstance(norm, _NORMS) and norm.running_mean is not None and norm.running_var is not None
     gain = torch.rsqrt(norm.running_var + norm.eps)
     gain = gain * norm.weight.detach() if norm.affine else gain
     beta = norm.bias.detach() if norm.affine else torch.zeros_like(gain)
