@@ -1,14 +1,19 @@
 """Graph, Builder, text and execution: errors that name the node, chunks, threads, dtypes."""
 
 import pickle
+import re
+import textwrap
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from intaglio.ir import Builder, Graph, Node, Type, Work, execute
+from intaglio.ir.encodings import ENCODINGS
 from intaglio.ir.errors import DataError, GraphError, IntaglioError, RangeError, ShapeError, StructureError
-from intaglio.ir.ops import Add, ArgMax, Conv2d, Input, MatMul, MaxPool, Requantize, Reshape
+from intaglio.ir.ops import OPS, Add, ArgMax, Conv2d, Input, MatMul, MaxPool, Requantize, Reshape
+from intaglio.ir.passes import PASSES
 
 
 def network(weight_scale: int = 20) -> Graph:
@@ -283,3 +288,12 @@ def test_quantize_rounds_half_up_and_clips() -> None:
 def test_widths(low: int, high: int, bits: int, signed: bool) -> None:
     found = Type((1,), (low, high))
     assert (found.bits, found.signed) == (bits, signed)
+
+
+def test_the_specification_lists_every_operation_and_its_example_is_a_graph() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "ir.md").read_text()
+    assert re.findall(r"^### (\w+)$", page, re.M) == [op.__name__ for op in OPS]
+    for name in [form.__name__ for form in ENCODINGS] + [f"`{rewrite.__name__}`" for rewrite in PASSES]:
+        assert f"| {name} |" in page
+    example = textwrap.dedent(page[page.index("    intaglio graph 1") : page.index("## Encodings")]).strip()
+    assert Graph.parse(example + "\n").text() == example + "\n"
