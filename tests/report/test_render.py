@@ -8,9 +8,20 @@ from html.parser import HTMLParser
 import pytest
 
 from intaglio.ir.errors import DataError
-from intaglio.report import Accuracy, Histogram, ReportData, UnitRow, from_json, render, to_json
+from intaglio.report import (
+    Accuracy,
+    Histogram,
+    LayerRow,
+    RangeRow,
+    ReportData,
+    UnitRow,
+    from_json,
+    render,
+    to_json,
+)
 from intaglio.report.figures.accuracy import accuracies, wilson
 from intaglio.report.figures.histograms import histograms
+from intaglio.report.figures.ranges import ranges
 from intaglio.report.svg import element, ticks
 from intaglio.report.text import number, si, storage
 from intaglio.report.verdict import accuracy, cost, equality, noise
@@ -127,6 +138,19 @@ def test_histograms_draw_one_bar_per_value_and_mark_zero():
 def test_accuracies_stay_inside_the_picture():
     html = str(accuracies([Accuracy("a", (100.0,), 5), Accuracy("b", (0.0, 1.0), 5)]))
     assert all(-0.01 <= float(x) <= 100.01 for x in re.findall(r'(?:x|cx|x1)="(-?[\d.]+)%"', html))
+
+
+def test_a_range_in_full_use_fills_its_line():
+    html = str(ranges([RangeRow("relu", 4, (0, 15), (0, 15), (1,) * 16), RangeRow("x", 3, (-4, 3), (0, 0))]))
+    assert '<rect x="0%" y="0" width="100%" height="20" class="interval">' in html and ">100%<" in html
+    assert 'x1="56.25%"' in html and ">12%<" in html  # one of eight values, and zero in the middle of its bin
+
+
+def test_layers_that_take_other_cycles_than_predicted_stand_out():
+    rows = (LayerRow("a", "conv2d", "1", cycles_modelled=5, cycles_simulated=6), LayerRow("b", "conv2d", "1"))
+    html = render(replace(sample(), layers=rows))
+    assert html.count('class="n off"') == 1 and "BRAM</th>" not in html
+    assert "BRAM</th>" in render(sample()) and 'class="n off"' not in render(sample())
 
 
 def test_numbers_read_well():

@@ -34,6 +34,14 @@ class LayerRow:
     dsp: int | None = None
     bram: int | None = None
 
+    @property
+    def differs(self) -> bool:
+        """Cycles were both modelled and simulated, and are not the same."""
+        return (
+            None not in (self.cycles_modelled, self.cycles_simulated)
+            and self.cycles_modelled != self.cycles_simulated
+        )
+
 
 @dataclass(frozen=True)
 class Span:
@@ -77,7 +85,10 @@ class Histogram:
 
 @dataclass(frozen=True)
 class RangeRow:
-    """The proved range of a wire, what was seen on it, and `counts` of that in equal bins over `proved`."""
+    """The proved range of a wire, what was seen on it, and `counts` of that in equal bins over it.
+
+    Bins reach from proved[0] - 1/2 to proved[1] + 1/2; take no more of them than there are values.
+    """
 
     name: str
     bits: int

@@ -18,6 +18,16 @@ from intaglio.report.figures.ranges import ranges
 from intaglio.report.figures.storage import storages
 from intaglio.report.verdict import verdict
 
+COLUMNS = (
+    ("cycles_modelled", "cycles", "modelled"),
+    ("cycles_simulated", "cycles", "simulated"),
+    ("lut4_eq", "LUT4-eq", ""),
+    ("ff", "FF", ""),
+    ("dsp", "DSP", ""),
+    ("bram", "BRAM", ""),
+)
+"""Columns of the table of layers that are left out where no layer has the number."""
+
 
 def render(report: ReportData) -> str:
     """The page: self-contained, without a single request to anything outside it."""
@@ -29,8 +39,10 @@ def render(report: ReportData) -> str:
         "histograms": histograms(report.weights),
         "ranges": ranges(report.ranges),
     }
+    columns = [c for c in COLUMNS if any(getattr(layer, c[0]) is not None for layer in report.layers)]
+    style = Markup(_resource("style.css"))
     return _template().render(
-        r=report, cards=verdict(own), figures=figures, names=NAMES, style=Markup(_resource("style.css"))
+        r=report, cards=verdict(own), figures=figures, names=NAMES, style=style, columns=columns
     )
 
 

@@ -20,20 +20,20 @@ def ranges(rows: Sequence[RangeRow]) -> Markup:
 
 def _row(r: RangeRow) -> Markup:
     low, high = r.proved
-    size = max(high - low, 1)
-    seen = [(v - low) / size for v in r.seen]
+    size = high - low + 1  # from low - 1/2 to high + 1/2, as the bins
+    first, last = (r.seen[0] - low) / size, (r.seen[1] - low + 1) / size
+    zero = (0.5 - low) / size
     tip = f"{r.name}: seen {number(r.seen[0])} to {number(r.seen[1])}, proved {number(low)} to {number(high)}"
     shapes = [
         rect(0, 0, 1, 20, "idle", tip),
-        rect(seen[0], 0, max(seen[1] - seen[0], 0.003), 20, "interval", tip),
+        rect(first, 0, max(last - first, 0.003), 20, "interval", tip),
         *_bars(r.counts),
     ]
     if low < 0 < high:
-        shapes.append(line(-low / size, 0, -low / size, 20, "axis"))
-        shapes.append(label(-low / size, 31, "0"))
+        shapes.append(line(zero, 0, zero, 20, "axis"))
+        shapes.append(label(zero, 31, "0"))
     shapes += [label(0, 31, number(low), "start"), label(1, 31, number(high), "end")]
-    used = (r.seen[1] - r.seen[0]) / size
-    return row(r.name, f"{r.bits} bits proved", canvas(HEIGHT, shapes, tip), f"{used:.0%}")
+    return row(r.name, f"{r.bits} bits proved", canvas(HEIGHT, shapes, tip), f"{last - first:.0%}")
 
 
 def _bars(counts: Sequence[int]) -> list[Markup]:
