@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController  # pyright: ignore[reportMissingTypeStubs]
+from threadpoolctl import ThreadpoolController  # pyright: ignore
 
 from intaglio.ir.errors import DataError, ShapeError
 from intaglio.ir.node import Node
@@ -179,8 +179,8 @@ class _Library(Protocol):
 
 @cache
 def _blas() -> list[_Library]:
-    libraries: Any = ThreadpoolController()
-    return libraries.select(user_api="blas").lib_controllers
+    blas: Any = ThreadpoolController().select(user_api="blas")  # pyright: ignore
+    return blas.lib_controllers  # pyright: ignore
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +106,7 @@ class Op(ABC):
 
 def _content(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        array: Array = value
+        array = cast(Array, value)
         return array.shape, hashlib.sha256(array.tobytes()).hexdigest()
     return value
 

@@ -16,7 +16,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -69,8 +69,7 @@ def show(type: Type) -> str:
 
 def _value(value: Any, constants: dict[str, Array]) -> str:
     if isinstance(value, np.ndarray):
-        array: Array = value
-        return _array(array, constants)
+        return _array(cast(Array, value), constants)
     if isinstance(value, tuple):
         items: list[str] = [_value(item, constants) for item in value]  # pyright: ignore
         return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
