@@ -65,7 +65,9 @@ class Port:
 
 def clocked(directory: Path, sources: tuple[str, ...], ports: Sequence[Port], beats: int, latency: int,
             memories: tuple[Path, ...] = ()) -> Rtl:  # fmt: skip
-    """A design that is always ready and feeds slices of its input to instances; their outputs come `latency` later."""
+    """A design that is always ready and feeds slices of its input to instances; their outputs come
+    `latency` later.
+    """
     inputs, outputs, body = 0, 0, ""
     for port in ports:
         body += port.text.format(

@@ -393,11 +393,13 @@ def _window(name: str, stream: Stream, image: tuple[int, int, int],
     if isinstance(op, ops.MatMul):
         return window
     kernel = op.weight.shape[2:] if isinstance(op, ops.Conv2d) else op.kernel
-    window = replace(window, kernel=tuple(kernel), stride=tuple(op.stride), padding=tuple(op.padding))
-    if isinstance(op, ops.SumPool):
-        return window
-    window = replace(window, dilation=tuple(op.dilation))
-    if isinstance(op, ops.MaxPool):
+    dilation = (1, 1) if isinstance(op, ops.SumPool) else op.dilation
+    window = replace(window, kernel=tuple(kernel), stride=tuple(op.stride), padding=tuple(op.padding),
+                     dilation=tuple(dilation))
+    if any(p >= e for p, e in zip(op.padding, window.extent, strict=True)):
+        raise DesignError(f"{name}: padding {op.padding} makes windows without any pixel of the image "
+                          f"({window.extent[0]} x {window.extent[1]}); pad less than the kernel's extent")
+    if not isinstance(op, ops.Conv2d):
         return window
     low, high = (-(1 << stream.bits - 1), (1 << stream.bits - 1) - 1) if stream.signed else (0, (1 << stream.bits) - 1)
     if max(op.padding) and not low <= op.pad_value <= high:

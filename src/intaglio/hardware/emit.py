@@ -34,17 +34,19 @@ def emit(design: Design, directory: Path, top: str = "ig_top") -> Rtl:
 
 def library_sources(text: str) -> tuple[Path, ...]:
     """The library files that `text` needs, dependencies first."""
-    found: dict[str, Path] = {}
+    ordered: dict[str, Path] = {}
+    seen: set[str] = set()
 
     def visit(source: str) -> None:
         for module in dict.fromkeys(re.findall(r"\b(ig_\w+)\s*#\(", source)):
             path = LIBRARY / f"{module}.sv"
-            if module not in found and path.exists():
+            if module not in seen and path.exists():
+                seen.add(module)
                 visit(path.read_text())
-                found[module] = path
+                ordered[module] = path
 
     visit(text)
-    return tuple(found.values())
+    return tuple(ordered.values())
 
 
 def _spec(stream: Stream) -> StreamSpec:

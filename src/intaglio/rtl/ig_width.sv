@@ -71,7 +71,7 @@ module ig_width #(
     localparam int unsigned Count = $clog2(Ratio);
 
     logic [Count-1:0] slice_q;
-    logic [Ratio-1:0][Slice-1:0] word;
+    logic [Ratio*Slice-1:0] word;  // flat: Yosys cannot index a two-dimensional array of a generate block
     logic final_slice, word_last;
 
     assign final_slice = slice_q == Count'(Ratio - 1);
@@ -86,7 +86,7 @@ module ig_width #(
       .valid_i, .ready_o, .data_i, .last_i,
       .valid_o, .ready_i(ready_i && final_slice), .data_o(word), .last_o(word_last)
     );
-    assign data_o = word[slice_q];
+    assign data_o = word[slice_q*Slice+:Slice];
     assign last_o = word_last && final_slice;
   end
 endmodule

@@ -15,6 +15,7 @@ from intaglio.hardware.verify import compare
 from intaglio.ir import ops
 from intaglio.ir.encodings import cheapest
 from intaglio.ir.errors import ToolError
+from intaglio.ir.op import Work
 from intaglio.measure import Measurement, Product, Source
 from intaglio.run.state import State
 from intaglio.trace import check as check_traceable
@@ -92,7 +93,7 @@ def store(state: State) -> Product:
     graph, by = state.graph, "counted on the graph"
     weight_bits = side_bits = weights = zeros = 0
     blobs: list[bytes] = []
-    total = ops.Work()
+    total = Work()
     for node in graph.nodes:
         work = node.op.work(*(graph.nodes[i].type for i in node.inputs))
         total = total + work

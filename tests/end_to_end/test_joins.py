@@ -1,0 +1,50 @@
+"""Where streams split and join again: FIFO depths are minimal in the hardware, not only in the model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from intaglio.hardware.design import Design, Fold, carve
+from intaglio.hardware.emit import emit
+from intaglio.hardware.simulate import build
+from intaglio.hardware.verify import Comparison, compare
+from intaglio.ir import ops
+from intaglio.ir.graph import Builder, Graph
+from intaglio.ir.types import Type
+
+FRAMES = 12
+
+
+def residual(convolutions: int, concat: bool) -> Graph:
+    """x joined with a chain of convolutions of x."""
+    random, builder = np.random.default_rng(0), Builder()
+    wire = inner = builder.add("x", ops.Input(Type((2, 6, 5), (0, 7))))
+    for number in range(convolutions):
+        weight = random.integers(-3, 4, (2, 2, 3, 3))
+        inner = builder.add(f"conv{number}", ops.Conv2d(weight, padding=(1, 1)), inner)
+        inner = builder.add(f"q{number}", ops.Requantize(np.ones(1), np.ones(1), 4, 0, 7), inner)
+    return builder.graph((builder.add("join", ops.Concat((1, 1)) if concat else ops.Add((1, 1)), inner, wire),))
+
+
+def run(design: Design, directory: Path) -> Comparison:
+    """A saturated run of the emitted design."""
+    low, high = design.graph.input_types[0].range
+    images = np.random.default_rng(1).integers(low, high + 1, (FRAMES, *design.graph.input_types[0].shape))
+    return compare(design, build(emit(design, directory)), images, patience=20_000)
+
+
+@pytest.mark.parametrize(("convolutions", "concat"), [(1, False), (2, False), (1, True)])
+def test_one_word_less_slows_or_deadlocks(convolutions: int, concat: bool, tmp_path: Path) -> None:
+    graph = residual(convolutions, concat)
+    design = carve(graph, {node.name: Fold(1, 2) for node in graph.nodes if isinstance(node.op, ops.Conv2d)})
+    right = run(design, tmp_path / "right")
+    assert right.equal
+    interval = int(np.diff(right.trace.last_out)[-1])
+    assert interval == design.interval
+    depths = design.forks[0].depths
+    assert max(depths) > 1
+    for branch in [b for b, depth in enumerate(depths) if depth > 1]:
+        less = tuple(d - (b == branch) for b, d in enumerate(depths))
+        starved = run(design.with_depths({design.forks[0].name: less}), tmp_path / f"less{branch}")
+        assert not starved.trace.finished or int(np.diff(starved.trace.last_out)[-1]) > interval

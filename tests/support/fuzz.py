@@ -1,0 +1,83 @@
+"""The fuzzer: one seed is one network with its recipe, folding and stalls, taken from PyTorch to simulated cycles.
+
+`python -m tests.end_to_end.fuzz --count 300` runs many seeds over two processes, resumes where it stopped, and
+writes the record. The tests run a part that rotates with the day.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from intaglio.hardware.simulate import Backend
+from intaglio.ir.errors import UnsupportedLayer
+from intaglio.trace import equal, lower
+
+from support.check import Findings, check
+from support.random_graphs import RandomGraph
+from support.random_networks import RandomNetwork
+
+FRAMES = 6
+CXXRTL_EVERY = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one seed showed: `problems` is empty when everything agreed; `skipped` says why nothing was checked."""
+
+    seed: int
+    kind: str
+    problems: tuple[str, ...] = ()
+    skipped: str = ""
+    latency: tuple[int, int] = (0, 0)
+    interval: tuple[int, int] = (0, 0)
+    units: int = 0
+    cxxrtl: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return asdict(self)
+
+
+def network(seed: int, directory: Path, cxxrtl: bool | None = None) -> Outcome:
+    """A random PyTorch network: torch = Graph = RTL, and the cycles."""
+    made = RandomNetwork(seed).eval()
+    x = made.samples(FRAMES)
+    try:
+        model = made.recipe().apply(made, x)
+        graph = lower(model, x[:1])
+    except UnsupportedLayer as error:
+        return Outcome(seed, "network", skipped=str(error))
+    wrong = equal(model, graph, x)
+    inputs = graph.input_types[0].quantize(x.double().numpy().reshape(-1, *graph.input_types[0].shape))
+    backends = _backends(seed, cxxrtl)
+    findings = check(graph, made.folding(graph), inputs, directory, seed, dsp=bool(seed % 2), backends=backends)
+    findings.note(wrong == 0, f"torch and Graph differ in {wrong} outputs")
+    return _outcome(seed, "network", findings, backends)
+
+
+def graph(seed: int, directory: Path, cxxrtl: bool | None = None) -> Outcome:
+    """A random integer graph, with what torch cannot say: pad values, look-ups, thresholds, odd multipliers."""
+    made = RandomGraph(seed)
+    backends = _backends(seed, cxxrtl)
+    findings = check(made.graph, made.folding, made.inputs(FRAMES), directory, seed, dsp=bool(seed % 2), backends=backends)
+    return _outcome(seed, "graph", findings, backends)
+
+
+KINDS = {"network": network, "graph": graph}
+
+
+def _backends(seed: int, cxxrtl: bool | None) -> tuple[Backend, ...]:
+    both = seed % CXXRTL_EVERY == 0 if cxxrtl is None else cxxrtl
+    return ("verilator", "cxxrtl") if both else ("verilator",)
+
+
+def _outcome(seed: int, kind: str, findings: Findings, backends: tuple[Backend, ...]) -> Outcome:
+    return Outcome(seed, kind, tuple(findings.problems), "", findings.latency, findings.interval, findings.units,
+                   "cxxrtl" in backends)
+
+
+def single_threaded() -> None:
+    """Several processes share the cores: one thread each."""
+    torch.set_num_threads(1)
