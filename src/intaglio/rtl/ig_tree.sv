@@ -10,7 +10,7 @@ module ig_tree #(
   parameter int unsigned BITS = 8,       // bits of an element
   parameter int unsigned SIGNED = 1,     // 1: elements are two's complement, 0: unsigned
   parameter int unsigned SHIFT = 0,      // 0: plain sum, 1: element i weighs 2^i (bit planes)
-  parameter int unsigned NEGATE = 0,     // 1: the last element counts negative (SHIFT = 1, COUNT >= 2)
+  parameter int unsigned NEGATE = 0,     // 1: the last element is negative (SHIFT = 1, COUNT > 1)
   parameter int unsigned REGISTERS = 1,  // bit l: a register behind level l
   localparam int unsigned Levels = $clog2(COUNT),
   localparam int unsigned SumBits = BITS + (SHIFT != 0 && COUNT > 1 ? COUNT : Levels)
