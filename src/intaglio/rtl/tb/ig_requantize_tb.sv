@@ -16,7 +16,7 @@ module ig_requantize_tb;
   ) u_table (.*);
   ig_requantize_case #(
     .LANES(2), .IN_BITS(7), .OUT_BITS(9), .M_BITS(0), .O_BITS(6), .SHIFT(0), .LOW(-77), .HIGH(91),
-    .WORDS(4)
+    .WORDS(4), .FRAME(6)
   ) u_offset (.*);
   ig_requantize_case #(
     .IN_BITS(6), .IN_SIGNED(0), .OUT_BITS(12), .M_BITS(4), .O_BITS(4), .SHIFT(0), .LOW(-2048),
@@ -48,7 +48,8 @@ module ig_requantize_case #(
   parameter longint LOW = -128,
   parameter longint HIGH = 127,
   parameter int unsigned WORDS = 1,
-  parameter int unsigned DSP = 1
+  parameter int unsigned DSP = 1,
+  parameter int unsigned FRAME = 3 * WORDS  // a frame that is not whole periods starts anew
 ) (
   input logic clk,
   input logic rst_n,
@@ -65,14 +66,14 @@ module ig_requantize_case #(
   logic [LANES*Pair-1:0] words[WORDS];
   int unsigned number;
 
-  ig_tb_source #(.WIDTH(LANES * IN_BITS), .BEATS(3 * WORDS), .PULSES(1)) u_source (
+  ig_tb_source #(.WIDTH(LANES * IN_BITS), .BEATS(FRAME), .PULSES(1)) u_source (
     .clk_i(clk), .rst_ni(rst_n), .enable_i(enable),
     .valid_o(in_valid), .ready_i(1'b1), .data_o(in_data), .last_o(in_last)
   );
   ig_requantize #(
     .LANES(LANES), .IN_BITS(IN_BITS), .IN_SIGNED(IN_SIGNED), .OUT_BITS(OUT_BITS),
-    .OUT_SIGNED(OUT_SIGNED), .M_BITS(M_BITS), .O_BITS(O_BITS), .SHIFT(SHIFT), .LOW(LOW), .HIGH(HIGH),
-    .WORDS(WORDS), .FILE("/dev/null"), .DSP(DSP)
+    .OUT_SIGNED(OUT_SIGNED), .M_BITS(M_BITS), .O_BITS(O_BITS), .SHIFT(SHIFT), .LOW(LOW),
+    .HIGH(HIGH), .WORDS(WORDS), .FILE("/dev/null"), .DSP(DSP)
   ) u_dut (
     .clk_i(clk), .rst_ni(rst_n), .valid_i(in_valid), .data_i(in_data), .last_i(in_last),
     .valid_o(out_valid), .data_o(out_data), .last_o(out_last)
@@ -110,7 +111,7 @@ module ig_requantize_case #(
       if (out_valid && {out_last, out_data} !== line[4][Out:0]) $fatal(1, "%m: wrong data");
       if (idle && (out_valid || number != 0)) $fatal(1, "%m: does not drain");
       line <= {line[3:1], in_valid, in_last, expected(in_data, words[number])};
-      if (in_valid) number <= (number + 1) % WORDS;
+      if (in_valid) number <= in_last ? 0 : (number + 1) % WORDS;
     end else begin
       line   <= '0;
       number <= 0;
