@@ -1,4 +1,6 @@
-"""The cell models: netlists of every kind of memory and multiplier run like their RTL, and planted faults are seen."""
+"""The cell models: netlists of every kind of memory and multiplier run like their RTL, and planted faults
+are seen.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +15,20 @@ from intaglio.hardware.simulate import Trace, build
 from intaglio.hardware.synthesize import Synthesis, synthesize
 from intaglio.ir.errors import ToolError
 
-# Width and depth of memories that need every width of the block: 1, 2, 4, 9, 18 and 36 bits, whole and in part.
+# Width and depth of memories that need every width of the block: 1, 2, 4, 9, 18 and 36 bits, whole and in
+# part.
 ROMS = ((1, 16384), (2, 8192), (4, 4096), (9, 2048), (18, 1024), (36, 512), (13, 1500), (5, 300))
 RAMS = ((1, 16384, 1), (2, 8192, 1), (4, 4096, 1), (9, 2048, 1), (18, 1024, 1), (36, 512, 1), (40, 600, 1),
         (4, 16, 0), (7, 40, 0))  # fmt: skip
-MULTIPLIERS = ((8, 1, 8, 1), (8, 0, 8, 1), (8, 0, 8, 0), (18, 1, 18, 1), (18, 0, 18, 0), (12, 0, 5, 1), (20, 1, 9, 1))
+MULTIPLIERS = (
+    (8, 1, 8, 1),
+    (8, 0, 8, 1),
+    (8, 0, 8, 0),
+    (18, 1, 18, 1),
+    (18, 0, 18, 0),
+    (12, 0, 5, 1),
+    (20, 1, 9, 1),
+)
 
 
 def words_of(rtl: Rtl, frames: int, seed: int) -> Words:
@@ -42,7 +53,9 @@ def roms(directory: Path) -> Rtl:
 
 
 def rams(directory: Path) -> Rtl:
-    """One write and one read port, with their enables in the lowest bits of the input and addresses above them."""
+    """One write and one read port, with their enables in the lowest bits of the input and addresses above
+    them.
+    """
     ports = [Port("  wire unused = ^{input};\n  assign {output} = 1'b0;\n", 30, 1)]
     for index, (width, depth, block) in enumerate(RAMS):
         ports.append(Port(f"""  ram #(.WIDTH({width}), .DEPTH({depth}), .BLOCK({block})) u_ram{index} (
@@ -67,7 +80,9 @@ def both(rtl: Rtl, words: Words) -> tuple[Synthesis, Trace, Trace]:
     return synthesis, build(rtl).run(words), build(netlist(rtl, synthesis)).run(words)
 
 
-def mutant(rtl: Rtl, synthesis: Synthesis, directory: Path, seed: int, cells: tuple[str, ...]) -> tuple[Rtl, Fault]:
+def mutant(
+    rtl: Rtl, synthesis: Synthesis, directory: Path, seed: int, cells: tuple[str, ...]
+) -> tuple[Rtl, Fault]:
     text, fault = plant_fault(synthesis.verilog.read_text(), seed, cells)
     changed = directory / f"mutant{seed}.v"
     changed.write_text(text)

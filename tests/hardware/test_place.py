@@ -1,4 +1,6 @@
-"""Place and route: a real bitstream, honest when it does not fit, and a harness that changes nothing inside."""
+"""Place and route: a real bitstream, honest when it does not fit, and a harness that changes nothing
+inside.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +71,18 @@ def test_wrong_requests_are_refused(tmp_path: Path):
 
 def test_the_harness_names_every_port():
     text = harness_text("top", 24, 36)
-    for port in ("clk_i", "rst_ni", "valid_i", "ready_o", "data_i", "last_i", "valid_o", "ready_i", "data_o", "last_o"):
+    for port in (
+        "clk_i",
+        "rst_ni",
+        "valid_i",
+        "ready_o",
+        "data_i",
+        "last_i",
+        "valid_o",
+        "ready_i",
+        "data_o",
+        "last_o",
+    ):
         assert f".{port}(" in text
     assert "[23:0]" in text
     assert "[35:0]" in shell_text(24, 36)

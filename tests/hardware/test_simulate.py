@@ -83,7 +83,9 @@ def test_both_backends_agree_cycle_for_cycle(tmp_path: Path):
 def test_stalls_follow_the_probability_and_the_seed(tmp_path: Path):
     simulator = build(stage(tmp_path))
     x = frames(400)
-    cycles = [simulator.values(x, stall_in=p, seed=s)[1].cycles for p, s in [(0, 1), (0.5, 1), (0.5, 1), (0.5, 2)]]
+    cycles = [
+        simulator.values(x, stall_in=p, seed=s)[1].cycles for p, s in [(0, 1), (0.5, 1), (0.5, 1), (0.5, 2)]
+    ]
     assert cycles[0] == 2001
     assert 3700 < cycles[1] < 4300
     assert cycles[1] == cycles[2] != cycles[3]

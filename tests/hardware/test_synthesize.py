@@ -1,4 +1,6 @@
-"""Synthesis: counts are those of the netlist, wherever the cache lies, and nothing unfinished is taken for done."""
+"""Synthesis: counts are those of the netlist, wherever the cache lies, and nothing unfinished is taken for
+done.
+"""
 
 import json
 from pathlib import Path
@@ -40,9 +42,7 @@ def test_the_unit_counts_look_up_memories(tmp_path: Path):
     assert s.lut4_eq == s.lut + 2 * s.carry + 4 * s.dpr
 
 
-@pytest.mark.parametrize(
-    ("target", "lut", "ff"), [("ice40", "SB_LUT4", "SB_DFF"), ("xilinx", "LUT", "FD")]
-)
+@pytest.mark.parametrize(("target", "lut", "ff"), [("ice40", "SB_LUT4", "SB_DFF"), ("xilinx", "LUT", "FD")])
 def test_other_families(target: module.Target, lut: str, ff: str, tmp_path: Path):
     s = synthesize(stage(tmp_path), target)
     assert s.lut == sum(n for name, n in s.cells.items() if name.startswith(lut)) > 50

