@@ -43,8 +43,13 @@ def test_pack_refuses_what_does_not_fit():
         pack(np.array([[[300]]]), 8)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("lanes", "bits"), [(1, 8), (1, 14), (2, 14), (4, 8), (5, 9), (12, 8)])
+@pytest.mark.parametrize(
+    ("backend", "lanes", "bits"),
+    [
+        *(("verilator", lanes, bits) for lanes, bits in [(1, 8), (1, 14), (2, 14), (4, 8), (5, 9), (12, 8)]),
+        *(("cxxrtl", lanes, bits) for lanes, bits in [(1, 8), (5, 9), (12, 8)]),
+    ],
+)
 def test_every_port_width_carries_its_data(backend: simulate.Backend, lanes: int, bits: int, tmp_path: Path):
     x = frames(30, lanes)
     y, trace = build(stage(tmp_path, 0, lanes, bits), backend).values(x, stall_in=0.3, stall_out=0.3, seed=5)
@@ -83,9 +88,7 @@ def test_both_backends_agree_cycle_for_cycle(tmp_path: Path):
 def test_stalls_follow_the_probability_and_the_seed(tmp_path: Path):
     simulator = build(stage(tmp_path))
     x = frames(400)
-    cycles = [
-        simulator.values(x, stall_in=p, seed=s)[1].cycles for p, s in [(0, 1), (0.5, 1), (0.5, 1), (0.5, 2)]
-    ]
+    cycles = [simulator.values(x, stall_in=p, seed=s)[1].cycles for p, s in [(0, 1), (0.5, 1), (0.5, 1), (0.5, 2)]]
     assert cycles[0] == 2001
     assert 3700 < cycles[1] < 4300
     assert cycles[1] == cycles[2] != cycles[3]
@@ -110,9 +113,8 @@ def test_a_reset_restarts_cleanly_from_random_state(seed: int, tmp_path: Path):
     ("fault", "rule"),
     [(1, "withdrawn"), (2, "changed"), (3, "last"), (6, "combinationally"), (7, "without input")],
 )
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_broken_protocol_is_reported(backend: simulate.Backend, fault: int, rule: str, tmp_path: Path):
-    simulator = build(stage(tmp_path, fault), backend)
+def test_a_broken_protocol_is_reported(fault: int, rule: str, tmp_path: Path):
+    simulator = build(stage(tmp_path, fault))
     trace = simulator.values(frames(10), stall_in=0.5, stall_out=0.5, probe=True, patience=500)[1]
     assert any(rule in violation for violation in trace.violations), trace.violations
 
