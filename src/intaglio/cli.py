@@ -82,13 +82,7 @@ def doctor(as_json: Json = False) -> bool:
         for heading in ("tool", "version", "needed for", "missing: what to do"):
             table.add_column(heading, no_wrap=heading == "tool")
         for tool in tools:
-            mark = (
-                "[green]✓[/green]"
-                if tool.found
-                else "[yellow]–[/yellow]"
-                if tool.optional
-                else "[red]✗[/red]"
-            )
+            mark = "[green]✓[/green]" if tool.found else "[yellow]–[/yellow]" if tool.optional else "[red]✗[/red]"
             remedy = "" if tool.found else escape(tool.remedy) + " (optional)" * tool.optional
             table.add_row(f"{mark} {tool.name}", tool.version or "", tool.purpose, remedy)
         Console().print(table)
@@ -97,11 +91,41 @@ def doctor(as_json: Json = False) -> bool:
 
 @app.command()
 @checked
+def run(
+    recipe: Annotated[Path | None, typer.Argument(help="A YAML recipe; the embedded digits without one.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; runs/<name of the recipe> unless given.")] = None,
+    as_json: Json = False,
+) -> bool:
+    """Train, approximate, lower, carve, verify and report; an interrupted run continues where it stopped."""
+    from intaglio.measure import RunFolder, dump
+    from intaglio.run import job
+    from intaglio.run.pipeline import STEPS, Step, passed
+    from intaglio.run.pipeline import run as run_job
+
+    def announce(step: Step, seconds: float | None) -> None:
+        number = f"[{STEPS.index(step) + 1}/{len(STEPS)}]"
+        if seconds is None:
+            errors.print(f"{number} {step.about} …")
+        else:
+            errors.print(f"{' ' * len(number)} [green]✓[/green] {seconds:.1f} s")
+
+    wanted = job.load_job(recipe or job.DEFAULT)
+    folder = RunFolder(out or Path("runs") / wanted.name)
+    measurements = run_job(wanted, folder, announce, progress=not as_json)
+    if as_json:
+        sys.stdout.write(dump(measurements))
+    else:
+        typer.echo(folder.report)
+    return passed(measurements)
+
+
+@app.command()
+@checked
 def schema() -> bool:
     """Print the JSON Schema of recipes, for completion and checks in an editor."""
-    from intaglio.methods import Recipe
+    from intaglio.run.job import json_schema
 
-    typer.echo(json.dumps(Recipe.json_schema(), indent=1))
+    typer.echo(json.dumps(json_schema(), indent=1))
     return True
 
 

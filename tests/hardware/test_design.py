@@ -66,8 +66,11 @@ def test_the_area_budget_buys_the_shortest_interval() -> None:
     best = fold_for_area(small(), budget)
     assert best.area <= budget
     faster = [i for i in sorted({o.cycles for c in options.values() for o in c}) if i < best.bound]
-    affordable = [i for i in faster if all(min(o.cycles for o in c) <= i for c in options.values())
-                  and fold_for_interval(small(), i).area <= budget]
+    affordable = [
+        i
+        for i in faster
+        if all(min(o.cycles for o in c) <= i for c in options.values()) and fold_for_interval(small(), i).area <= budget
+    ]
     assert not affordable
 
 

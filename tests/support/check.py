@@ -30,8 +30,15 @@ class Findings:
             self.problems.append(text)
 
 
-def check(graph: Graph, folding: Mapping[str, Fold], inputs: np.ndarray, directory: Path, seed: int = 0,
-          dsp: bool = True, backends: tuple[Backend, ...] = ("verilator",)) -> Findings:
+def check(
+    graph: Graph,
+    folding: Mapping[str, Fold],
+    inputs: np.ndarray,
+    directory: Path,
+    seed: int = 0,
+    dsp: bool = True,
+    backends: tuple[Backend, ...] = ("verilator",),
+) -> Findings:
     """Carve, emit and simulate `graph`; compare data and cycles. `inputs` needs at least three frames."""
     design = carve(graph, folding, dsp)
     rtl = emit(design, directory)
@@ -77,10 +84,18 @@ def _stalled(design: Design, simulator: Simulator, inputs: np.ndarray, findings:
     random = np.random.default_rng(seed)
     for stalls in ((0.5, 0.0), (0.0, 0.5), (0.3, 0.4)):
         result = compare(design, simulator, inputs, stall_in=stalls[0], stall_out=stalls[1], seed=seed, randomise=True)
-        findings.note(result.equal, f"{tag}: stalls {stalls}: {result.mismatches} differ, "
-                                    f"finished {result.trace.finished}, {result.trace.violations}")
+        findings.note(
+            result.equal,
+            f"{tag}: stalls {stalls}: {result.mismatches} differ, "
+            f"finished {result.trace.finished}, {result.trace.violations}",
+        )
     span = max(design.latency + 2 * design.interval, 8)
     resets = sorted(random.integers(1, span, 3).tolist())
-    result = compare(design, simulator, inputs, stall_in=0.2, stall_out=0.2, seed=seed + 1, resets=resets, randomise=True)
-    findings.note(result.equal, f"{tag}: resets {resets}: {result.mismatches} differ, "
-                                f"finished {result.trace.finished}, {result.trace.violations}")
+    result = compare(
+        design, simulator, inputs, stall_in=0.2, stall_out=0.2, seed=seed + 1, resets=resets, randomise=True
+    )
+    findings.note(
+        result.equal,
+        f"{tag}: resets {resets}: {result.mismatches} differ, "
+        f"finished {result.trace.finished}, {result.trace.violations}",
+    )

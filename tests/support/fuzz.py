@@ -13,7 +13,6 @@ import torch
 from intaglio.hardware.simulate import Backend
 from intaglio.ir.errors import UnsupportedLayer
 from intaglio.trace import equal, lower
-
 from support.check import Findings, check
 from support.random_graphs import RandomGraph
 from support.random_networks import RandomNetwork
@@ -61,7 +60,9 @@ def graph(seed: int, directory: Path, cxxrtl: bool | None = None) -> Outcome:
     """A random integer graph, with what torch cannot say: pad values, look-ups, thresholds, odd multipliers."""
     made = RandomGraph(seed)
     backends = _backends(seed, cxxrtl)
-    findings = check(made.graph, made.folding, made.inputs(FRAMES), directory, seed, dsp=bool(seed % 2), backends=backends)
+    findings = check(
+        made.graph, made.folding, made.inputs(FRAMES), directory, seed, dsp=bool(seed % 2), backends=backends
+    )
     return _outcome(seed, "graph", findings, backends)
 
 
@@ -74,8 +75,16 @@ def _backends(seed: int, cxxrtl: bool | None) -> tuple[Backend, ...]:
 
 
 def _outcome(seed: int, kind: str, findings: Findings, backends: tuple[Backend, ...]) -> Outcome:
-    return Outcome(seed, kind, tuple(findings.problems), "", findings.latency, findings.interval, findings.units,
-                   "cxxrtl" in backends)
+    return Outcome(
+        seed,
+        kind,
+        tuple(findings.problems),
+        "",
+        findings.latency,
+        findings.interval,
+        findings.units,
+        "cxxrtl" in backends,
+    )
 
 
 def single_threaded() -> None:

@@ -48,7 +48,11 @@ class RandomGraph:
         signed = bits > 1 and self.chance(0.3)
         span = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
         image = self.chance(0.75)
-        shape = (self.pick(1, 2, 3, 4), self.pick(1, 4, 5, 7, 8), self.pick(1, 3, 6, 8)) if image else (self.pick(3, 8, 12),)
+        shape = (
+            (self.pick(1, 2, 3, 4), self.pick(1, 4, 5, 7, 8), self.pick(1, 3, 6, 8))
+            if image
+            else (self.pick(3, 8, 12),)
+        )
         wire = self.builder.add("x", ops.Input(Type(shape, span)))
         if image:
             for _ in range(self.pick(1, 2, 3)):
@@ -98,8 +102,18 @@ class RandomGraph:
         pad = int(np.clip(self.pick(0, 0, low, high), *self._representable(wire)))
         name = self._name("conv")
         self._fold(name, channels // groups, outputs // groups)
-        return self.builder.add(name, ops.Conv2d(self._weights(outputs, channels // groups, *kernel), stride=stride,
-                                                 padding=padding, dilation=dilation, groups=groups, pad_value=pad), wire)
+        return self.builder.add(
+            name,
+            ops.Conv2d(
+                self._weights(outputs, channels // groups, *kernel),
+                stride=stride,
+                padding=padding,
+                dilation=dilation,
+                groups=groups,
+                pad_value=pad,
+            ),
+            wire,
+        )
 
     def _representable(self, wire: int) -> tuple[int, int]:
         kind = self.type(wire)
@@ -125,12 +139,16 @@ class RandomGraph:
         shift = max(reach.bit_length() - bits - self.pick(0, 1, 2), 0)
         offset = self.random.integers(-reach // 4 - 1, reach // 4 + 2, channels) + (1 << shift >> 1)
         if self.chance(0.2):
-            levels = np.sort(self.random.integers(kind.range[0], kind.range[1] + 1, (channels, self.pick(1, 2, 3, 7))), axis=1)
+            levels = np.sort(
+                self.random.integers(kind.range[0], kind.range[1] + 1, (channels, self.pick(1, 2, 3, 7))), axis=1
+            )
             return self.builder.add(self._name("threshold"), ops.Threshold(levels, self.pick(0, -1), scale), wire)
         if bits <= 4 and kind.bits <= 6 and self.chance(0.3):
             table = self.random.integers(low, high + 1, (1, kind.range[1] - kind.range[0] + 1))
             return self.builder.add(self._name("lookup"), ops.Lookup(table, kind.range[0], scale), wire)
-        return self.builder.add(self._name("requantize"), ops.Requantize(multiplier, offset, shift, low, high, scale), wire)
+        return self.builder.add(
+            self._name("requantize"), ops.Requantize(multiplier, offset, shift, low, high, scale), wire
+        )
 
     def _pool(self, wire: int) -> int:
         channels, height, width = self.type(wire).shape

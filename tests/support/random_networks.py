@@ -82,13 +82,16 @@ class RandomNetwork(nn.Module):
         outputs = outputs or groups * self.pick(1, 2, 3, 4)
         groups = groups if outputs % groups == 0 else 1
         dilation = self.pick(1, 1, 2)
-        kernel, stride, padding = (3, 1, dilation) if same else (self.pick(1, 2, 3), self.pick(1, 1, 2, 3), self.pick(0, 1))
+        kernel, stride, padding = (
+            (3, 1, dilation) if same else (self.pick(1, 2, 3), self.pick(1, 1, 2, 3), self.pick(0, 1))
+        )
         if (kernel - 1) * dilation + 1 > min(sizes) + 2 * padding:
             kernel, dilation = 1, 1
         padding = min(padding, (kernel - 1) * dilation)
         image = len(sizes) == 2
-        conv = (nn.Conv2d if image else nn.Conv1d)(channels, outputs, kernel, stride, padding, dilation, groups,
-                                                   bias=self.chance(0.7))
+        conv = (nn.Conv2d if image else nn.Conv1d)(
+            channels, outputs, kernel, stride, padding, dilation, groups, bias=self.chance(0.7)
+        )
         norm = [self._norm((nn.BatchNorm2d if image else nn.BatchNorm1d)(outputs))] if self.chance(0.4) else []
         return [conv, *norm, *self._activation()]
 
@@ -131,10 +134,18 @@ class RandomNetwork(nn.Module):
         sparsity = float(self.random.choice([0.0, 0.0, 0.5, 0.9]))
         prune = [Prune(sparsity=sparsity)] if sparsity else []
         weight_bits, activation_bits = self.pick(2, 3, 4, 6, 8, 12, 16), self.pick(2, 3, 4, 6, 8, 12, 16)
-        return Recipe(*prune, FixedPoint(
-            weight_bits=weight_bits, activation_bits=activation_bits, per_channel=self.chance(0.5),
-            weight_scale="dyadic" if self.chance(0.3) else "power_of_two", input_bits=self.pick(1, 4, 8),
-            activation_scale="dyadic" if self.chance(0.2) else "power_of_two", calibration="minmax"))
+        return Recipe(
+            *prune,
+            FixedPoint(
+                weight_bits=weight_bits,
+                activation_bits=activation_bits,
+                per_channel=self.chance(0.5),
+                weight_scale="dyadic" if self.chance(0.3) else "power_of_two",
+                input_bits=self.pick(1, 4, 8),
+                activation_scale="dyadic" if self.chance(0.2) else "power_of_two",
+                calibration="minmax",
+            ),
+        )
 
     def folding(self, graph: Graph) -> dict[str, Fold]:
         """A random folding of the lowered network."""

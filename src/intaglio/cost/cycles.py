@@ -18,8 +18,8 @@ from intaglio.hardware.units import AnyUnit, Fork, Stream, Unit, Width
 class _Link:
     """Beat times of one stream: `offers[j]` the producer can present beat j from, `moved[j]` it is transferred in."""
 
-    offers: list[int] = field(default_factory=list)
-    moved: list[int] = field(default_factory=list)
+    offers: list[int] = field(default_factory=list[int])
+    moved: list[int] = field(default_factory=list[int])
 
 
 class _Actor:
@@ -37,8 +37,8 @@ class _WindowActor(_Actor):
         super().__init__(inputs, outputs)
         self.window, self.depth, self.latency = window, unit.depth, unit.latency
         self.row_durations = window.durations * window.out_width
-        self.complete: list[int] = []   # cycle in which each input row's last beat moved
-        self.free: list[int] = []       # first cycle in which each input row's space counts as free
+        self.complete: list[int] = []  # cycle in which each input row's last beat moved
+        self.free: list[int] = []  # first cycle in which each input row's space counts as free
         self.row = self.operation = self.clock = 0
         self.starts: list[int] = []
 
@@ -118,8 +118,9 @@ class _GateActor(_Actor):
 class _JoinActor(_Actor):
     """`ig_add` takes a beat from both streams at once; `ig_concat` from one of them, in a fixed pattern."""
 
-    def __init__(self, unit: Unit, pattern: Sequence[tuple[int, ...]], inputs: Sequence[_Link],
-                 outputs: Sequence[_Link]) -> None:
+    def __init__(
+        self, unit: Unit, pattern: Sequence[tuple[int, ...]], inputs: Sequence[_Link], outputs: Sequence[_Link]
+    ) -> None:
         super().__init__(inputs, outputs)
         self.pattern, self.depth, self.latency = pattern, unit.depth, unit.latency
         self.clock = 0
@@ -272,14 +273,20 @@ def schedule(units: Sequence[AnyUnit], streams: Sequence[Stream], source: int, s
     beats = streams[source].beats
     links[source].offers = [0] * (beats * frames)
     actors = [_actor(unit, links, streams) for unit in units] + [_SinkActor([links[sink]], [])]
-    while any([actor.step() for actor in actors]):
+    while sum(actor.step() for actor in actors):
         pass
     out, per_frame = links[sink].moved, streams[sink].beats
     done = len(out) // per_frame
-    activity = {unit.name: _activity(actor) for unit, actor in zip(units, actors, strict=False)
-                if isinstance(unit, Unit)}
-    return Timing(tuple(links[source].moved[::beats][:done]), tuple(out[per_frame - 1::per_frame]), activity,
-                  tuple(_occupancy(link) for link in links), done == frames)
+    activity = {
+        unit.name: _activity(actor) for unit, actor in zip(units, actors, strict=False) if isinstance(unit, Unit)
+    }
+    return Timing(
+        tuple(links[source].moved[::beats][:done]),
+        tuple(out[per_frame - 1 :: per_frame]),
+        activity,
+        tuple(_occupancy(link) for link in links),
+        done == frames,
+    )
 
 
 def _occupancy(link: _Link) -> int:

@@ -27,7 +27,7 @@ def weight_blocks(op: MatMul | Conv2d, simd: int, pe: int, order: IntArray) -> I
 
 def listed_beats(blocks: IntArray) -> npt.NDArray[np.bool_]:
     """Mask (groups * folds, beats) of the beats that are not all zero; a fold without any keeps its first."""
-    mask = blocks.any(axis=(2, 3))
+    mask: npt.NDArray[np.bool_] = np.any(blocks != 0, axis=(2, 3))
     mask[~mask.any(axis=1), 0] = True
     return mask
 
@@ -51,8 +51,7 @@ def matmul_stage(node: Node, blocks: IntArray, skip: bool, in_bits: int, in_sign
     return MatMulStage(simd, pe, in_bits, in_signed, bits, signed_bits(*node.type.range), memory, dsp)
 
 
-def elementwise_stage(node: Node, lanes: int, in_bits: int, in_signed: bool, channels: IntArray,
-                      dsp: bool) -> Stage:
+def elementwise_stage(node: Node, lanes: int, in_bits: int, in_signed: bool, channels: IntArray, dsp: bool) -> Stage:
     """The stage of a Requantize, Threshold or Lookup; `channels[i]` is the IR channel of stream channel i."""
     op, out = node.op, node.type
     if isinstance(op, Requantize):
@@ -62,8 +61,19 @@ def elementwise_stage(node: Node, lanes: int, in_bits: int, in_signed: bool, cha
         fields = np.stack([multiplier, offset], axis=-1)
         words = tuple(_join(row, multiplier_bits, offset_bits) for row in fields.tolist())
         table = Memory("requantize", lanes * (multiplier_bits + offset_bits), words)
-        return RequantizeStage(lanes, in_bits, in_signed, out.bits, out.signed, multiplier_bits, offset_bits,
-                               op.shift, *out.range, table, dsp)
+        return RequantizeStage(
+            lanes,
+            in_bits,
+            in_signed,
+            out.bits,
+            out.signed,
+            multiplier_bits,
+            offset_bits,
+            op.shift,
+            *out.range,
+            table,
+            dsp,
+        )
     if isinstance(op, Threshold):
         count = op.thresholds.shape[1]
         limit = 1 << in_bits

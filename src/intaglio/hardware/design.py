@@ -9,7 +9,7 @@ import numpy as np
 
 from intaglio.cost.cycles import Timing, schedule
 from intaglio.hardware.carve import elementwise_stage, matmul_stage, sparse_steps, weight_blocks
-from intaglio.hardware.issuers import Add, Concat, Gate, Window
+from intaglio.hardware.issuers import Add, Concat, Gate, Issuer, Window
 from intaglio.hardware.memory import IntArray, signed_bits
 from intaglio.hardware.stages import ArgMaxStage, PoolStage, Stage
 from intaglio.hardware.units import AnyUnit, Fork, Stream, Unit, Width
@@ -71,8 +71,9 @@ class Design:
 
     def with_depths(self, depths: Mapping[str, tuple[int, ...]]) -> "Design":
         """The same design with other FIFO depths in the named forks."""
-        units = tuple(replace(u, depths=depths[u.name]) if isinstance(u, Fork) and u.name in depths else u
-                      for u in self.units)
+        units = tuple(
+            replace(u, depths=depths[u.name]) if isinstance(u, Fork) and u.name in depths else u for u in self.units
+        )
         return replace(self, units=units)
 
     @property
@@ -118,7 +119,7 @@ def _capacity(unit: AnyUnit, streams: tuple[Stream, ...]) -> int:
 
 def _with_depth(design: Design, name: str, branch: int, depth: int) -> Design:
     fork = next(f for f in design.forks if f.name == name)
-    return design.with_depths({name: (*fork.depths[:branch], depth, *fork.depths[branch + 1:])})
+    return design.with_depths({name: (*fork.depths[:branch], depth, *fork.depths[branch + 1 :])})
 
 
 @dataclass
@@ -149,16 +150,26 @@ class _Carver:
         graph = self.graph
         inputs = [i for i, n in enumerate(graph.nodes) if isinstance(n.op, ops.Input)]
         if len(inputs) != 1 or len(graph.outputs) != 1:
-            raise DesignError(f"hardware has one input and one output stream; this graph has {len(inputs)} inputs "
-                              f"and {len(graph.outputs)} outputs: combine them before lowering")
+            raise DesignError(
+                f"hardware has one input and one output stream; this graph has {len(inputs)} inputs "
+                f"and {len(graph.outputs)} outputs: combine them before lowering"
+            )
         self._check_folding()
         source = self._input(inputs[0])
         for index in range(len(graph.nodes)):
             if index not in self.fused:
                 self._node(index)
         sink = self.routes[graph.outputs[0]].pop()
-        return Design(graph, self.folding, tuple(self.units), tuple(self.streams), source.stream, sink.stream,
-                      source.order, sink.order)
+        return Design(
+            graph,
+            self.folding,
+            tuple(self.units),
+            tuple(self.streams),
+            source.stream,
+            sink.stream,
+            source.order,
+            sink.order,
+        )
 
     def _check_folding(self) -> None:
         unknown = set(self.folding) - {n.name for n in self.graph.nodes}
@@ -263,8 +274,9 @@ class _Carver:
         if len(node.type.shape) == 1:
             order = route.order
         elif not np.array_equal(order, route.order):
-            raise DesignError(f"{node.name}: reshaping to {node.type.shape} would reorder the stream; "
-                              "flatten to a vector instead")
+            raise DesignError(
+                f"{node.name}: reshaping to {node.type.shape} would reorder the stream; flatten to a vector instead"
+            )
         self._offer(index, _Route(route.stream, order, pixels, channels))
 
     def _matmul(self, index: int, node: Node, op: ops.MatMul | ops.Conv2d) -> None:
@@ -275,8 +287,7 @@ class _Carver:
         stream = self.streams[route.stream]
         blocks = weight_blocks(op, fold.simd, fold.pe, route.order)
         steps = sparse_steps(op, blocks, fold.simd)
-        window = _window(node.name, stream, (1, 1, route.channels) if len(source.shape) == 1 else
-                         (*source.shape[1:], source.shape[0]), op)
+        window = _window(node.name, stream, source.shape, op)
         window = replace(window, folds=op.weight.shape[0] // groups // fold.pe, steps=steps)
         core = matmul_stage(node, blocks, steps is not None, stream.bits, stream.signed, self.dsp)
         self._finish(index, node, window, [core], [route])
@@ -287,9 +298,12 @@ class _Carver:
         route = self._take(node.inputs[0], fold.simd, node.name)
         stream = self.streams[route.stream]
         total = isinstance(op, ops.SumPool)
-        window = _window(node.name, stream, (*source.shape[1:], source.shape[0]), op)
-        window = replace(window, groups=source.shape[0] // fold.simd,
-                         pad_value=0 if total else (-(1 << stream.bits - 1) if stream.signed else 0))
+        window = _window(node.name, stream, source.shape, op)
+        window = replace(
+            window,
+            groups=source.shape[0] // fold.simd,
+            pad_value=0 if total else (-(1 << stream.bits - 1) if stream.signed else 0),
+        )
         bits = node.type.bits + (stream.signed and not node.type.signed) if total else stream.bits
         self._finish(index, node, window, [PoolStage(fold.simd, stream.bits, stream.signed, bits, total)], [route])
 
@@ -315,8 +329,15 @@ class _Carver:
             raise DesignError(f"{node.name}: concatenates flattened images; concatenate before flattening")
         sa, sb = self.streams[a.stream], self.streams[b.stream]
         m0, m1 = (int(m) for m in op.multipliers)
-        issuer = Concat(lanes, (sa.bits, sb.bits), (sa.signed, sb.signed), (channels[0] // lanes, channels[1] // lanes),
-                        (m0, m1), node.type.bits, node.type.signed)
+        issuer = Concat(
+            lanes,
+            (sa.bits, sb.bits),
+            (sa.signed, sb.signed),
+            (channels[0] // lanes, channels[1] // lanes),
+            (m0, m1),
+            node.type.bits,
+            node.type.signed,
+        )
         self._finish(index, node, issuer, [], [a, b])
 
     def _argmax(self, index: int, node: Node) -> None:
@@ -326,13 +347,13 @@ class _Carver:
             raise DesignError(f"{node.name}: argmax over an image streams pixels first; flatten through a layer first")
         beats = route.order.size // stream.lanes
         stage = ArgMaxStage(stream.lanes, stream.bits, stream.signed, beats, node.type.bits)
-        self._finish(index, node, Gate(stream.lanes, stream.bits, beats), [stage], [route])
+        self._finish(index, node, Gate(stream.lanes, stream.bits, stream.signed, beats), [stage], [route])
 
     def _elementwise(self, index: int, node: Node) -> None:
         route = self._take(node.inputs[0], None, node.name)
         stream = self.streams[route.stream]
         stage = self._stage(node, stream.lanes, stream.bits, stream.signed, route.order)
-        self._finish(index, node, Gate(stream.lanes, stream.bits), [stage], [route])
+        self._finish(index, node, Gate(stream.lanes, stream.bits, stream.signed), [stage], [route])
 
     # -- finishing a unit ----------------------------------------------------------------------------------
 
@@ -341,23 +362,21 @@ class _Carver:
         channels = order if len(shape) == 1 else np.arange(shape[0])
         return elementwise_stage(node, lanes, bits, signed, channels, self.dsp)
 
-    def _finish(self, index: int, node: Node, issuer: Window | Gate | Add | Concat, stages: list[Stage],
-                inputs: list[_Route]) -> None:
+    def _finish(
+        self, index: int, node: Node, issuer: Window | Gate | Add | Concat, stages: list[Stage], inputs: list[_Route]
+    ) -> None:
         """Fuse the elementwise nodes behind `node`, close the unit with an outlet and offer its result."""
         keeps_order = isinstance(issuer, Gate | Add) and len(node.type.shape) == 1
         pixels, channels, order = _layout(node.type.shape)
         order = inputs[0].order if keeps_order and not isinstance(node.op, ops.ArgMax) else order
-        if stages:
-            lanes, bits, signed = stages[-1].out_lanes, stages[-1].out_bits, stages[-1].out_signed
-        else:
-            lanes, bits = issuer.lanes, issuer.out_bits  # type: ignore[union-attr]
-            signed = issuer.out_signed if isinstance(issuer, Concat) else True
+        end: Stage | Issuer = stages[-1] if stages else issuer
+        lanes = stages[-1].out_lanes if stages else issuer.lanes
         while (following := self._fusable(index)) is not None:
             index = following
             self.fused.add(index)
-            stages.append(self._stage(self.graph.nodes[index], lanes, bits, signed, order))
-            bits, signed = stages[-1].out_bits, stages[-1].out_signed
-        output = self._stream(lanes, bits, signed, pixels, channels)
+            end = self._stage(self.graph.nodes[index], lanes, end.out_bits, end.out_signed, order)
+            stages.append(end)
+        output = self._stream(lanes, end.out_bits, end.out_signed, pixels, channels)
         self.units.append(Unit(node.name, issuer, tuple(stages), tuple(r.stream for r in inputs), output))
         self._offer(index, _Route(output, order, pixels, channels))
 
@@ -386,23 +405,29 @@ def _layout(shape: tuple[int, ...]) -> tuple[int, int, IntArray]:
     return shape[1] * shape[2], shape[0], order.transpose(1, 2, 0).reshape(-1)
 
 
-def _window(name: str, stream: Stream, image: tuple[int, int, int],
-            op: ops.MatMul | ops.Conv2d | ops.MaxPool | ops.SumPool) -> Window:
-    height, width, channels = image
+def _window(
+    name: str, stream: Stream, shape: tuple[int, ...], op: ops.MatMul | ops.Conv2d | ops.MaxPool | ops.SumPool
+) -> Window:
+    channels, height, width = shape if len(shape) == 3 else (shape[0], 1, 1)
     window = Window(stream.lanes, stream.bits, stream.signed, height, width, channels)
     if isinstance(op, ops.MatMul):
         return window
     kernel = op.weight.shape[2:] if isinstance(op, ops.Conv2d) else op.kernel
     dilation = (1, 1) if isinstance(op, ops.SumPool) else op.dilation
-    window = replace(window, kernel=tuple(kernel), stride=tuple(op.stride), padding=tuple(op.padding),
-                     dilation=tuple(dilation))
+    window = replace(
+        window, kernel=tuple(kernel), stride=tuple(op.stride), padding=tuple(op.padding), dilation=tuple(dilation)
+    )
     if any(p >= e for p, e in zip(op.padding, window.extent, strict=True)):
-        raise DesignError(f"{name}: padding {op.padding} makes windows without any pixel of the image "
-                          f"({window.extent[0]} x {window.extent[1]}); pad less than the kernel's extent")
+        raise DesignError(
+            f"{name}: padding {op.padding} makes windows without any pixel of the image "
+            f"({window.extent[0]} x {window.extent[1]}); pad less than the kernel's extent"
+        )
     if not isinstance(op, ops.Conv2d):
         return window
     low, high = (-(1 << stream.bits - 1), (1 << stream.bits - 1) - 1) if stream.signed else (0, (1 << stream.bits) - 1)
     if max(op.padding) and not low <= op.pad_value <= high:
-        raise DesignError(f"{name}: pad value {op.pad_value} does not fit the input's {stream.bits} bits; "
-                          "widen the activation or pad with a value in its range")
+        raise DesignError(
+            f"{name}: pad value {op.pad_value} does not fit the input's {stream.bits} bits; "
+            "widen the activation or pad with a value in its range"
+        )
     return replace(window, groups=op.groups, pad_value=int(op.pad_value))

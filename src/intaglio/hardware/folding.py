@@ -61,9 +61,11 @@ def fold_for_area(graph: Graph, area: float) -> Choice:
     low, high = 0, len(intervals) - 1
     smallest = fold_for_interval(graph, intervals[-1])
     if smallest.area > area:
-        raise DesignError(f"the smallest folding needs about {ceil(smallest.area)} LUT4 equivalents, "
-                          f"{ceil(smallest.area - area)} more than the budget of {ceil(area)}; take a larger device, "
-                          "or prune or quantise further")
+        raise DesignError(
+            f"the smallest folding needs about {ceil(smallest.area)} LUT4 equivalents, "
+            f"{ceil(smallest.area - area)} more than the budget of {ceil(area)}; take a larger device, "
+            "or prune or quantise further"
+        )
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if fold_for_interval(graph, intervals[middle]).area <= area else (middle + 1, high)
@@ -124,8 +126,14 @@ def _pool_options(graph: Graph, node: Node, op: ops.MaxPool | ops.SumPool) -> li
     source = graph.nodes[node.inputs[0]].type
     channels = source.shape[0]
     pixels, taps = node.type.shape[1] * node.type.shape[2], op.kernel[0] * op.kernel[1]
-    return [Option(Fold(lanes), max(pixels * taps, source.shape[1] * source.shape[2]) * channels // lanes,
-                   40 + 3.0 * lanes * source.bits) for lanes in divisors(channels)]
+    return [
+        Option(
+            Fold(lanes),
+            max(pixels * taps, source.shape[1] * source.shape[2]) * channels // lanes,
+            40 + 3.0 * lanes * source.bits,
+        )
+        for lanes in divisors(channels)
+    ]
 
 
 def _weight_bits(op: ops.MatMul | ops.Conv2d) -> int:

@@ -40,7 +40,18 @@ class Window:
 
     @property
     def module(self) -> str:
+        """The SystemVerilog module."""
         return "ig_window" if self.steps is None else "ig_window_sparse"
+
+    @property
+    def out_bits(self) -> int:
+        """Bits per lane of the pulses."""
+        return self.bits
+
+    @property
+    def out_signed(self) -> bool:
+        """Whether the pulses carry two's complement."""
+        return self.signed
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -103,12 +114,26 @@ class Window:
 
     def parameters(self) -> dict[str, Parameter]:
         common: dict[str, Parameter] = {
-            "LANES": self.lanes, "BITS": self.bits, "SIGNED": int(self.signed), "HEIGHT": self.height,
-            "WIDTH": self.width, "CHANNELS": self.channels, "KERNEL_H": self.kernel[0], "KERNEL_W": self.kernel[1],
-            "STRIDE_H": self.stride[0], "STRIDE_W": self.stride[1], "DILATION_H": self.dilation[0],
-            "DILATION_W": self.dilation[1], "PAD_H": self.padding[0], "PAD_W": self.padding[1],
-            "GROUPS": self.groups, "FOLDS": self.folds, "PAD_VALUE": self.pad_value, "ROWS": self.rows,
-            "BLOCK": int(self.block)}
+            "LANES": self.lanes,
+            "BITS": self.bits,
+            "SIGNED": int(self.signed),
+            "HEIGHT": self.height,
+            "WIDTH": self.width,
+            "CHANNELS": self.channels,
+            "KERNEL_H": self.kernel[0],
+            "KERNEL_W": self.kernel[1],
+            "STRIDE_H": self.stride[0],
+            "STRIDE_W": self.stride[1],
+            "DILATION_H": self.dilation[0],
+            "DILATION_W": self.dilation[1],
+            "PAD_H": self.padding[0],
+            "PAD_W": self.padding[1],
+            "GROUPS": self.groups,
+            "FOLDS": self.folds,
+            "PAD_VALUE": self.pad_value,
+            "ROWS": self.rows,
+            "BLOCK": int(self.block),
+        }
         return common | (self._sparse_parameters() if self.steps is not None else {})
 
     def _sparse_parameters(self) -> dict[str, Parameter]:
@@ -117,8 +142,12 @@ class Window:
         ky_bits, kx_bits, word_bits = (max((n - 1).bit_length(), 1) for n in sizes)
         flat = [(ky << kx_bits | kx) << word_bits | word for fold in self.steps for ky, kx, word in fold]
         length_bits = max(self.durations).bit_length()
-        return {"STEPS": len(flat), "STEPS_FILE": Memory("steps", ky_bits + kx_bits + word_bits, tuple(flat)),
-                "LENGTHS_FILE": Memory("lengths", length_bits, self.durations), "LENGTH_BITS": length_bits}
+        return {
+            "STEPS": len(flat),
+            "STEPS_FILE": Memory("steps", ky_bits + kx_bits + word_bits, tuple(flat)),
+            "LENGTHS_FILE": Memory("lengths", length_bits, self.durations),
+            "LENGTH_BITS": length_bits,
+        }
 
 
 @dataclass(frozen=True)
@@ -126,13 +155,14 @@ class Gate:
     """Passes a stream on as pulses, `beats` of them per credit (`ig_gate`)."""
 
     lanes: int
-    bits: int
+    out_bits: int
+    out_signed: bool
     beats: int = 1
     module: str = "ig_gate"
     latency: int = 0
 
     def parameters(self) -> dict[str, Parameter]:
-        return {"WIDTH": self.lanes * self.bits, "BEATS": self.beats}
+        return {"WIDTH": self.lanes * self.out_bits, "BEATS": self.beats}
 
 
 @dataclass(frozen=True)
@@ -144,13 +174,21 @@ class Add:
     signed: tuple[bool, bool]
     multipliers: tuple[int, int]
     out_bits: int
+    out_signed: bool = True
     module: str = "ig_add"
     latency: int = 1
 
     def parameters(self) -> dict[str, Parameter]:
-        return {"LANES": self.lanes, "A_BITS": self.bits[0], "A_SIGNED": int(self.signed[0]),
-                "B_BITS": self.bits[1], "B_SIGNED": int(self.signed[1]), "A_MULTIPLIER": self.multipliers[0],
-                "B_MULTIPLIER": self.multipliers[1], "OUT_BITS": self.out_bits}
+        return {
+            "LANES": self.lanes,
+            "A_BITS": self.bits[0],
+            "A_SIGNED": int(self.signed[0]),
+            "B_BITS": self.bits[1],
+            "B_SIGNED": int(self.signed[1]),
+            "A_MULTIPLIER": self.multipliers[0],
+            "B_MULTIPLIER": self.multipliers[1],
+            "OUT_BITS": self.out_bits,
+        }
 
 
 @dataclass(frozen=True)
@@ -168,10 +206,19 @@ class Concat:
     latency: int = 1
 
     def parameters(self) -> dict[str, Parameter]:
-        return {"LANES": self.lanes, "A_BITS": self.bits[0], "A_SIGNED": int(self.signed[0]),
-                "A_WORDS": self.words[0], "B_BITS": self.bits[1], "B_SIGNED": int(self.signed[1]),
-                "B_WORDS": self.words[1], "A_MULTIPLIER": self.multipliers[0],
-                "B_MULTIPLIER": self.multipliers[1], "OUT_BITS": self.out_bits, "OUT_SIGNED": int(self.out_signed)}
+        return {
+            "LANES": self.lanes,
+            "A_BITS": self.bits[0],
+            "A_SIGNED": int(self.signed[0]),
+            "A_WORDS": self.words[0],
+            "B_BITS": self.bits[1],
+            "B_SIGNED": int(self.signed[1]),
+            "B_WORDS": self.words[1],
+            "A_MULTIPLIER": self.multipliers[0],
+            "B_MULTIPLIER": self.multipliers[1],
+            "OUT_BITS": self.out_bits,
+            "OUT_SIGNED": int(self.out_signed),
+        }
 
 
 Issuer = Window | Gate | Add | Concat

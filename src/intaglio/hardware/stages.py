@@ -58,9 +58,18 @@ class MatMulStage:
         return self.acc_bits
 
     def parameters(self) -> dict[str, Parameter]:
-        return {"SIMD": self.simd, "PE": self.pe, "A_BITS": self.in_bits, "A_SIGNED": int(self.in_signed),
-                "W_BITS": self.weight_bits, "ACC_BITS": self.acc_bits, "STEPS": self.weights.depth,
-                "FILE": self.weights, "DSP": int(self.dsp), "BLOCK": int(self.weights.in_block_ram())}
+        return {
+            "SIMD": self.simd,
+            "PE": self.pe,
+            "A_BITS": self.in_bits,
+            "A_SIGNED": int(self.in_signed),
+            "W_BITS": self.weight_bits,
+            "ACC_BITS": self.acc_bits,
+            "STEPS": self.weights.depth,
+            "FILE": self.weights,
+            "DSP": int(self.dsp),
+            "BLOCK": int(self.weights.in_block_ram()),
+        }
 
 
 @dataclass(frozen=True)
@@ -84,8 +93,13 @@ class PoolStage:
         return self.in_signed
 
     def parameters(self) -> dict[str, Parameter]:
-        return {"LANES": self.lanes, "IN_BITS": self.in_bits, "SIGNED": int(self.in_signed),
-                "OUT_BITS": self.out_bits, "SUM": int(self.total)}
+        return {
+            "LANES": self.lanes,
+            "IN_BITS": self.in_bits,
+            "SIGNED": int(self.in_signed),
+            "OUT_BITS": self.out_bits,
+            "SUM": int(self.total),
+        }
 
 
 @dataclass(frozen=True)
@@ -112,10 +126,21 @@ class RequantizeStage:
         return self.lanes
 
     def parameters(self) -> dict[str, Parameter]:
-        return {"LANES": self.lanes, "IN_BITS": self.in_bits, "IN_SIGNED": int(self.in_signed),
-                "OUT_BITS": self.out_bits, "OUT_SIGNED": int(self.out_signed), "M_BITS": self.multiplier_bits,
-                "O_BITS": self.offset_bits, "SHIFT": self.shift, "LOW": self.low, "HIGH": self.high,
-                "WORDS": self.table.depth, "FILE": self.table, "DSP": int(self.dsp)}
+        return {
+            "LANES": self.lanes,
+            "IN_BITS": self.in_bits,
+            "IN_SIGNED": int(self.in_signed),
+            "OUT_BITS": self.out_bits,
+            "OUT_SIGNED": int(self.out_signed),
+            "M_BITS": self.multiplier_bits,
+            "O_BITS": self.offset_bits,
+            "SHIFT": self.shift,
+            "LOW": self.low,
+            "HIGH": self.high,
+            "WORDS": self.table.depth,
+            "FILE": self.table,
+            "DSP": int(self.dsp),
+        }
 
 
 @dataclass(frozen=True)
@@ -138,9 +163,17 @@ class ThresholdStage:
         return self.lanes
 
     def parameters(self) -> dict[str, Parameter]:
-        return {"LANES": self.lanes, "IN_BITS": self.in_bits, "IN_SIGNED": int(self.in_signed),
-                "COUNT": self.count, "BASE": self.base, "OUT_BITS": self.out_bits,
-                "OUT_SIGNED": int(self.out_signed), "WORDS": self.table.depth, "FILE": self.table}
+        return {
+            "LANES": self.lanes,
+            "IN_BITS": self.in_bits,
+            "IN_SIGNED": int(self.in_signed),
+            "COUNT": self.count,
+            "BASE": self.base,
+            "OUT_BITS": self.out_bits,
+            "OUT_SIGNED": int(self.out_signed),
+            "WORDS": self.table.depth,
+            "FILE": self.table,
+        }
 
 
 @dataclass(frozen=True)
@@ -162,9 +195,16 @@ class LookupStage:
         return self.lanes
 
     def parameters(self) -> dict[str, Parameter]:
-        return {"LANES": self.lanes, "IN_BITS": self.in_bits, "IN_SIGNED": int(self.in_signed), "LOW": self.low,
-                "OUT_BITS": self.out_bits, "DEPTH": self.table.depth, "FILE": self.table,
-                "BLOCK": int(self.table.in_block_ram())}
+        return {
+            "LANES": self.lanes,
+            "IN_BITS": self.in_bits,
+            "IN_SIGNED": int(self.in_signed),
+            "LOW": self.low,
+            "OUT_BITS": self.out_bits,
+            "DEPTH": self.table.depth,
+            "FILE": self.table,
+            "BLOCK": int(self.table.in_block_ram()),
+        }
 
 
 @dataclass(frozen=True)
@@ -182,5 +222,10 @@ class ArgMaxStage:
     out_signed: bool = False
 
     def parameters(self) -> dict[str, Parameter]:
-        return {"LANES": self.lanes, "BITS": self.in_bits, "SIGNED": int(self.in_signed), "BEATS": self.beats,
-                "OUT_BITS": self.out_bits}
+        return {
+            "LANES": self.lanes,
+            "BITS": self.in_bits,
+            "SIGNED": int(self.in_signed),
+            "BEATS": self.beats,
+            "OUT_BITS": self.out_bits,
+        }

@@ -9,7 +9,7 @@ from intaglio.hardware.stages import Stage
 
 @dataclass(frozen=True)
 class Stream:
-    """What flows between two units: `pixels` times `channels` values per frame, `lanes` per beat, channels innermost."""
+    """What flows between two units: `pixels` x `channels` values per frame, `lanes` per beat, channels innermost."""
 
     lanes: int
     bits: int

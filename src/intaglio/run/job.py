@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from intaglio.ir.errors import RecipeError
+from intaglio.methods import Recipe
 from intaglio.methods.method import unknown
 
 
@@ -18,28 +19,28 @@ class _Section(BaseModel):
 class Training(_Section):
     """A run of the default training loop."""
 
-    epochs: int = Field(30, ge=0)
-    batch: int = Field(64, ge=1)
-    learning_rate: float = Field(2e-3, gt=0)
+    epochs: int = Field(default=30, ge=0)
+    batch: int = Field(default=64, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
 
 
 class Hardware(_Section):
     """What the network may cost: `interval` in cycles per frame, or else `area` in LUT4 equivalents."""
 
     device: str = "25k"
-    interval: int | None = Field(None, ge=1)
-    area: float | None = Field(None, gt=0)
+    interval: int | None = Field(default=None, ge=1)
+    area: float | None = Field(default=None, gt=0)
     dsp: bool = True
-    clock_mhz: float = Field(100.0, gt=0)
+    clock_mhz: float = Field(default=100.0, gt=0)
 
 
 class Verification(_Section):
     """How many test images go through each check; `images` None means all of them."""
 
-    images: int | None = Field(None, ge=1)
-    stalled_images: int = Field(32, ge=1)
-    cxxrtl_images: int = Field(16, ge=1)
-    netlist_images: int = Field(50, ge=1)
+    images: int | None = Field(default=None, ge=1)
+    stalled_images: int = Field(default=32, ge=1)
+    cxxrtl_images: int = Field(default=16, ge=1)
+    netlist_images: int = Field(default=50, ge=1)
 
 
 class Job(_Section):
@@ -58,6 +59,15 @@ class Job(_Section):
 
 DEFAULT = Path(str(resources.files("intaglio.run") / "digits.yaml"))
 """The embedded job: UCI digits, no download."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a job, with the knobs of every method, for completion and checks in an editor."""
+    schema = Job.model_json_schema()
+    methods = Recipe.json_schema()
+    schema["properties"]["methods"] = methods["anyOf"][1]
+    schema["title"] = "Intaglio recipe"
+    return {"$schema": methods["$schema"], **schema}
 
 
 def load_job(path: Path) -> Job:

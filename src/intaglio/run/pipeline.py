@@ -46,8 +46,9 @@ STEPS = (
 Announce = Callable[[Step, float | None], None]
 
 
-def run(job: Job, folder: RunFolder, announce: Announce = lambda step, seconds: None,
-        progress: bool = False) -> tuple[Measurement, ...]:
+def run(
+    job: Job, folder: RunFolder, announce: Announce = lambda step, seconds: None, progress: bool = False
+) -> tuple[Measurement, ...]:
     """Run or resume `job` in `folder`; returns all measurements, which are also in the folder with the report.
 
     `announce` is called before each step (None) and after it (its seconds). Raises IntaglioError before long work
@@ -73,8 +74,10 @@ def run(job: Job, folder: RunFolder, announce: Announce = lambda step, seconds: 
 def passed(measurements: tuple[Measurement, ...]) -> bool:
     """Whether every check held: no mismatch anywhere, and modelled cycles equal to simulated ones."""
     wrong = [m for m in measurements if m.name.startswith("mismatches.") and m.value]
-    pairs = [(find(measurements, name, "modelled"), find(measurements, name, "simulated"))
-             for name in ("cycles.latency", "cycles.interval")]
+    pairs = [
+        (find(measurements, name, "modelled"), find(measurements, name, "simulated"))
+        for name in ("cycles.latency", "cycles.interval")
+    ]
     return not wrong and all(a is not None and b is not None and a.value == b.value for a, b in pairs)
 
 
@@ -106,22 +109,33 @@ def _seconds(found: list[Measurement], name: str) -> float:
 def report_data(state: State, found: list[Measurement]) -> ReportData:
     """Everything that the report of a finished run shows."""
     job, design = state.job, state.design
-    accuracies = [Accuracy(title, (m.value,), m.n or 1, (job.seed,))
-                  for name, title in (("float_top1", "float network"), ("top1", "carved network"))
-                  if (m := find(found, name))]
+    accuracies = [
+        Accuracy(title, (m.value,), m.n or 1, (job.seed,))
+        for name, title in (("float_top1", "float network"), ("top1", "carved network"))
+        if (m := find(found, name))
+    ]
     return ReportData(
-        title=f"{job.name}: carved, simulated, placed", subject=job.name, measurements=tuple(found),
+        title=f"{job.name}: carved, simulated, placed",
+        subject=job.name,
+        measurements=tuple(found),
         subtitle=" → ".join(_method_text(entry) for entry in state.recipe.entries()) or "no approximation",
-        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), layers=summary.layer_rows(design),
-        units=summary.unit_rows(design), interval=design.interval, weights=summary.weight_histograms(state.graph),
-        ranges=summary.range_rows(state.graph, state.test_integers[:256]), accuracies=tuple(accuracies),
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        layers=summary.layer_rows(design),
+        units=summary.unit_rows(design),
+        interval=design.interval,
+        weights=summary.weight_histograms(state.graph),
+        ranges=summary.range_rows(state.graph, state.test_integers[:256]),
+        accuracies=tuple(accuracies),
         flow=tuple(FlowStep(step.name, step.about, _seconds(found, step.name)) for step in STEPS),
         command=f"intaglio run {state.folder.recipe.name} --out {state.folder.path.name}",
-        recipe=state.folder.recipe.read_text(), graph=state.graph.text(), versions=_versions())
+        recipe=state.folder.recipe.read_text(),
+        graph=state.graph.text(),
+        versions=_versions(),
+    )
 
 
 def _method_text(entry: dict[str, Any]) -> str:
-    (name, knobs), = entry.items()
+    ((name, knobs),) = entry.items()
     return f"{name.replace('_', ' ')} ({', '.join(f'{k} {v}' for k, v in knobs.items())})"
 
 

