@@ -1,9 +1,9 @@
 // Joins two streams: y = A_MULTIPLIER * a + B_MULTIPLIER * b, lane by lane.
 //
-// A pair of beats is taken when both are valid and the outlet downstream grants a credit (take_o); the
-// sum leaves as a pulse one cycle later. Latency 1, one pair per cycle, no stall after that.
-// y has OUT_BITS, which must hold every sum: it does not saturate. `last` is that of both streams, which
-// must have frames of equal length (simulation asserts).
+// A pair of beats is taken when both are valid and the outlet downstream grants a credit (take_o);
+// the sum leaves as a pulse one cycle later. Latency 1, one pair per cycle, no stall after that. y
+// has OUT_BITS, which must hold every sum: it does not saturate. `last` is that of both streams,
+// which must have frames of equal length (simulation asserts).
 module ig_add #(
   parameter int unsigned LANES        = 1,
   parameter int unsigned A_BITS       = 8,

@@ -1,7 +1,8 @@
 // Index of the largest of BEATS * LANES values; of equal ones the lowest index.
 //
-// Pulses in, one pulse out for every BEATS pulses, 2 cycles after the last of them; no stall. Value i of
-// beat n has index n * LANES + i. A group also ends with the frame (last_i). It does not give the value.
+// Pulses in, one pulse out for every BEATS pulses, 2 cycles after the last of them; no stall. Value
+// i of beat n has index n * LANES + i. A group also ends with the frame (last_i). It does not give
+// the value.
 module ig_argmax #(
   parameter int unsigned LANES    = 1,
   parameter int unsigned BITS     = 8,  // bits of a value
@@ -26,8 +27,8 @@ module ig_argmax #(
   localparam int unsigned Count = BEATS > 1 ? $clog2(BEATS) : 1;
   localparam logic [BITS-1:0] Flip = SIGNED != 0 ? BITS'(1) << (BITS - 1) : '0;
 
-  // Largest value of a beat: a tree in heap order, node n has the children 2n and 2n+1. The values are
-  // made unsigned by inverting the sign bit.
+  // Largest value of a beat: a tree in heap order, node n has the children 2n and 2n+1. The values
+  // are made unsigned by inverting the sign bit.
   logic [2*Leaves-1:1][BITS-1:0] value;
   logic [2*Leaves-1:1][IBits-1:0] index;
 

@@ -1,10 +1,10 @@
-// Joins two streams along the channels: per pixel A_WORDS beats of A_MULTIPLIER * a, then B_WORDS beats of
-// B_MULTIPLIER * b.
+// Joins two streams along the channels: per pixel A_WORDS beats of A_MULTIPLIER * a, then B_WORDS
+// beats of B_MULTIPLIER * b.
 //
-// A beat is taken when it is its stream's turn and the outlet downstream grants a credit (take_o, one per
-// beat); it leaves as a pulse one cycle later. Latency 1, one beat per cycle, no stall after that.
-// y has OUT_BITS, which must hold every product: it does not saturate. `last` is that of b; it also
-// restarts the turns, so a beat lost upstream cannot shift later frames.
+// A beat is taken when it is its stream's turn and the outlet downstream grants a credit (take_o,
+// one per beat); it leaves as a pulse one cycle later. Latency 1, one beat per cycle, no stall
+// after that. y has OUT_BITS, which must hold every product: it does not saturate. `last` is that
+// of b; it also restarts the turns, so a beat lost upstream cannot shift later frames.
 module ig_concat #(
   parameter int unsigned LANES        = 1,
   parameter int unsigned A_BITS       = 8,

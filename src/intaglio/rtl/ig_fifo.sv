@@ -1,12 +1,12 @@
 // First-in first-out buffer of DEPTH beats: stream in, stream out.
 //
-//   A beat accepted in cycle t is offered from cycle t+1, also when the buffer was empty.
-//   ready_o = fewer than DEPTH beats held; a register, so no path leads from ready_i to ready_o.
-//   DEPTH >= 2 carries one beat per cycle; DEPTH = 1 one beat every second cycle.
+//   A beat accepted in cycle t is offered from cycle t+1, also when the buffer was empty. ready_o =
+//   fewer than DEPTH beats held; a register, so no path leads from ready_i to ready_o. DEPTH >= 2
+//   carries one beat per cycle; DEPTH = 1 one beat every second cycle.
 //
 // Storage: DEPTH <= 2 registers, up to 64 LUT memory read asynchronously, above that block memory
-// behind four slots that hide its read latency (same timing). Storage is not reset, and is never read
-// before it was written. It does not pass a beat through in the same cycle.
+// behind four slots that hide its read latency (same timing). Storage is not reset, and is never
+// read before it was written. It does not pass a beat through in the same cycle.
 module ig_fifo #(
   parameter int unsigned WIDTH = 8,             // bits of data_i
   parameter int unsigned DEPTH = 2,             // beats held at most, >= 1
@@ -95,10 +95,11 @@ module ig_fifo #(
     assign {last_o, data_o} = memory[read_q];
 
   end else begin : g_block
-    // The oldest beats have one of 4 slots each, the others wait in block memory. A beat takes a free
-    // slot at once if none waits (`direct`); a waiting one is fetched as soon as a slot is free. A
-    // fetch is visible three cycles later, while the slots ahead drain: 4 slots keep valid_o gapless.
-    // Each slot has two memories, one per way in, and `fetched_q` tells which of them holds it.
+    // The oldest beats have one of 4 slots each, the others wait in block memory. A beat takes a
+    // free slot at once if none waits (`direct`); a waiting one is fetched as soon as a slot is
+    // free. A fetch is visible three cycles later, while the slots ahead drain: 4 slots keep
+    // valid_o gapless. Each slot has two memories, one per way in, and `fetched_q` tells which of
+    // them holds it.
     localparam int unsigned Address = $clog2(DEPTH);
     localparam int unsigned Count = $clog2(DEPTH + 1);
 

@@ -1,11 +1,13 @@
-// Copies a stream to N streams, each behind its own FIFO, so that branches may lag behind each other.
+// Copies a stream to N streams, each behind its own FIFO, so that branches may lag behind each
+// other.
 //
-//   A beat is taken when every FIFO has room (ready_o = none is full) and is offered to all branches from
-//   the next cycle on. Branch i has a FIFO of DEPTHS[16*i +: 16] beats (>= 1; 2 for full rate).
+//   A beat is taken when every FIFO has room (ready_o = none is full) and is offered to all
+//   branches from the next cycle on. Branch i has a FIFO of DEPTHS[16*i +: 16] beats (>= 1; 2 for
+//   full rate).
 //
-// A join downstream deadlocks if a FIFO is shallower than what the other branch swallows before its first
-// output: the user has to know that number. Branch i has bit i of valid_o, ready_i and last_o, and
-// data_o[WIDTH*i +: WIDTH].
+// A join downstream deadlocks if a FIFO is shallower than what the other branch swallows before its
+// first output: the user has to know that number. Branch i has bit i of valid_o, ready_i and
+// last_o, and data_o[WIDTH*i +: WIDTH].
 module ig_fork #(
   parameter int unsigned WIDTH = 8,                // bits of data_i
   parameter int unsigned N     = 2,                // branches

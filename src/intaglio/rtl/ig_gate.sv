@@ -1,10 +1,11 @@
 // Turns a stream into pulses: groups of BEATS beats share one credit of the outlet downstream.
 //
 //   The first beat of a group waits for grant_i and raises take_o; the others pass as they come.
-//   ready_o = grant_i for a first beat, else 1. Latency 0: the pulse is in the cycle of the transfer.
+//   ready_o = grant_i for a first beat, else 1. Latency 0: the pulse is in the cycle of the
+//   transfer.
 //
-// end_o marks the last beat of a group. A group also ends with the frame (last_i), so a beat lost upstream
-// cannot shift the groups of later frames. It does not store data.
+// end_o marks the last beat of a group. A group also ends with the frame (last_i), so a beat lost
+// upstream cannot shift the groups of later frames. It does not store data.
 module ig_gate #(
   parameter int unsigned WIDTH = 8,  // bits of data_i
   parameter int unsigned BEATS = 1   // beats per group, >= 1; a frame is a multiple of it

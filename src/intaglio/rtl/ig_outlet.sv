@@ -1,13 +1,14 @@
-// End of a pulse pipeline: collects its pulses in a FIFO of DEPTH beats and grants the credits that keep
-// the FIFO from overflowing. The pipeline between issuer and outlet therefore never has to stall.
+// End of a pulse pipeline: collects its pulses in a FIFO of DEPTH beats and grants the credits that
+// keep the FIFO from overflowing. The pipeline between issuer and outlet therefore never has to
+// stall.
 //
-//   An issuer that starts work raises take_i, in a cycle in which grant_o is high, and each credit taken
-//   leads to exactly one pulse. grant_o = credits are left; a register. There are DEPTH credits after
-//   reset; a beat that leaves the stream in cycle t gives its credit back for cycle t+1.
-//   A pulse in cycle t is offered on the stream from cycle t+1.
+//   An issuer that starts work raises take_i, in a cycle in which grant_o is high, and each credit
+//   taken leads to exactly one pulse. grant_o = credits are left; a register. There are DEPTH
+//   credits after reset; a beat that leaves the stream in cycle t gives its credit back for cycle
+//   t+1. A pulse in cycle t is offered on the stream from cycle t+1.
 //
-// A pipeline of L cycles that starts an operation every d cycles runs without gaps if
-// DEPTH >= 1 + ceil((L + 1) / d). It does not check that pulses and credits match (simulation asserts).
+// A pipeline of L cycles that starts an operation every d cycles runs without gaps if DEPTH >= 1 +
+// ceil((L + 1) / d). It does not check that pulses and credits match (simulation asserts).
 module ig_outlet #(
   parameter int unsigned WIDTH = 8,  // bits of data_i
   parameter int unsigned DEPTH = 4   // credits and FIFO words, >= 1

@@ -1,11 +1,13 @@
 // Scales, shifts and clips: y = clip((x * m + o) >>> SHIFT, LOW, HIGH), m and o per channel.
 //
-// Pulses in, pulses out; latency 4 cycles, one pulse per cycle, no stall. m and o are signed. Pulse number
-// n of a frame uses word n mod WORDS of FILE, which holds {o, m} for every lane, lane 0 lowest and m in the
-// low bits. With WORDS = 1 both are constants and the tools reduce the arithmetic to what they need.
+// Pulses in, pulses out; latency 4 cycles, one pulse per cycle, no stall. m and o are signed. Pulse
+// number n of a frame uses word n mod WORDS of FILE, which holds {o, m} for every lane, lane 0
+// lowest and m in the low bits. With WORDS = 1 both are constants and the tools reduce the
+// arithmetic to what they need.
 //
-// All intermediate values are wide enough: nothing overflows. The shift rounds down; to round half up,
-// put half a unit into o. It does not check that LOW and HIGH suit OUT_BITS (simulation asserts).
+// All intermediate values are wide enough: nothing overflows. The shift rounds down; to round half
+// up, put half a unit into o. It does not check that LOW and HIGH suit OUT_BITS (simulation
+// asserts).
 module ig_requantize #(
   parameter int unsigned LANES      = 1,
   parameter int unsigned IN_BITS    = 16,

@@ -1,6 +1,7 @@
 // Multiple by a constant: y = MULTIPLIER * x, modulo 2^OUT_BITS. Combinational, latency 0.
 //
-// Made of adders for the set bits of the constant, never of a multiplier block; a power of two is wiring.
+// Made of adders for the set bits of the constant, never of a multiplier block; a power of two is
+// wiring.
 module ig_scale #(
   parameter int unsigned IN_BITS    = 8,
   parameter int unsigned IN_SIGNED  = 1,

@@ -1,13 +1,14 @@
 // Changes the lanes of a stream by a whole factor R, lowest lanes first. Lanes are BITS wide.
 //
-// Up (OUT_LANES = R * IN_LANES): R beats become one. The first R-1 beats of a word are always taken, the
-//   R-th only if the output register is empty (ready_o comes from registers); the word is offered from
-//   the next cycle on. `last` is that of the R-th beat. One input beat per cycle.
-// Down (IN_LANES = R * OUT_LANES): a FIFO of 2 words, of which the oldest is offered slice by slice,
-//   from the cycle after its arrival on. `last` goes with the final slice. One output beat per cycle.
+// Up (OUT_LANES = R * IN_LANES): R beats become one. The first R-1 beats of a word are always
+//   taken, the R-th only if the output register is empty (ready_o comes from registers); the word
+//   is offered from the next cycle on. `last` is that of the R-th beat. One input beat per cycle.
+// Down (IN_LANES = R * OUT_LANES): a FIFO of 2 words, of which the oldest is offered slice by
+//   slice, from the cycle after its arrival on. `last` goes with the final slice. One output beat
+//   per cycle.
 //
-// A frame must be whole words: a partial word at its end is dropped (simulation asserts), which keeps the
-// next frame aligned. Equal lane counts are not supported.
+// A frame must be whole words: a partial word at its end is dropped (simulation asserts), which
+// keeps the next frame aligned. Equal lane counts are not supported.
 module ig_width #(
   parameter int unsigned BITS      = 8,  // bits per lane
   parameter int unsigned IN_LANES  = 1,  // lanes per beat in; one count divides the other
@@ -60,7 +61,8 @@ module ig_width #(
 `ifndef SYNTHESIS
     always @(posedge clk_i) begin
       if (rst_ni && take) begin
-        assert (!last_i || final_beat) else $fatal(1, "%m: the frame ends inside a word");
+        assert (!last_i || final_beat)
+        else $fatal(1, "%m: the frame ends inside a word");
       end
     end
 `endif

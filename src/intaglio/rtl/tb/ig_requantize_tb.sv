@@ -1,6 +1,7 @@
-// Bench of ig_requantize: every pulse against 128-bit arithmetic, 4 cycles later. The cases cover signed and
-// unsigned inputs, no multiplier, no shift, a shift past the sum, bounds that are and are not powers of two,
-// constants and tables, several lanes, both multipliers and bounds beyond 32 bits.
+// Bench of ig_requantize: every pulse against 128-bit arithmetic, 4 cycles later. The cases cover
+// signed and unsigned inputs, no multiplier, no shift, a shift past the sum, bounds that are and
+// are not powers of two, constants and tables, several lanes, both multipliers and bounds beyond 32
+// bits.
 module ig_requantize_tb;
   logic clk, rst_n, enable, idle;
 

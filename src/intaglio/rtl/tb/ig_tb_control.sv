@@ -1,8 +1,10 @@
-// Clock, resets and phases for a bench; after ROUNDS rounds without a failure it prints PASS and ends.
+// Clock, resets and phases for a bench; after ROUNDS rounds without a failure it prints PASS and
+// ends.
 //
-// A round is: `enable_o` high for a random number of cycles (sources send frames), then low for DRAIN
-// cycles (sources finish their frame and fall silent), then `idle_o` for one cycle, in which a bench checks
-// that nothing is left inside the design. Half of the rounds are cut short by a reset at a random cycle.
+// A round is: `enable_o` high for a random number of cycles (sources send frames), then low for
+// DRAIN cycles (sources finish their frame and fall silent), then `idle_o` for one cycle, in which
+// a bench checks that nothing is left inside the design. Half of the rounds are cut short by a
+// reset at a random cycle.
 module ig_tb_control #(
   parameter NAME = "",  // verilog_lint: waive explicit-parameter-storage-type
   parameter int unsigned ROUNDS = 40,

@@ -1,5 +1,6 @@
-// Random stream sink, which also checks that valid is never withdrawn and that data and last are stable
-// while valid and not ready. How often it stalls changes at random; without `enable_i` it stalls seldom.
+// Random stream sink, which also checks that valid is never withdrawn and that data and last are
+// stable while valid and not ready. How often it stalls changes at random; without `enable_i` it
+// stalls seldom.
 module ig_tb_sink #(
   parameter int unsigned WIDTH = 8
 ) (

@@ -1,7 +1,8 @@
-// Random stream source: frames of BEATS beats of random data with random gaps; valid is never withdrawn.
+// Random stream source: frames of BEATS beats of random data with random gaps; valid is never
+// withdrawn.
 //
-// How often it is idle changes at random: never, seldom, half of the time, nearly always. While it is idle,
-// data and last are noise. With `enable_i` low it finishes the current frame and stops.
+// How often it is idle changes at random: never, seldom, half of the time, nearly always. While it
+// is idle, data and last are noise. With `enable_i` low it finishes the current frame and stops.
 // With PULSES=1 it ignores ready_i (a pulse source).
 module ig_tb_source #(
   parameter int unsigned WIDTH  = 8,

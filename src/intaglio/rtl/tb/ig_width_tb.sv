@@ -1,4 +1,5 @@
-// Bench of ig_width: both directions against a model that states when a beat moves and what it carries.
+// Bench of ig_width: both directions against a model that states when a beat moves and what it
+// carries.
 module ig_width_tb;
   logic clk, rst_n, enable, idle;
 
