@@ -1,0 +1,41 @@
+"""`python -m benchmarks [name ...]`: run the named benchmarks, or all; `python -m benchmarks list` names them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CLAIMS = {
+    "golden_speed": "the golden model's samples per second beside torch, qonnx, hls4ml and da4ml",
+    "qat_step": "processor time of a 4-bit training step over the float step's, beside Brevitas",
+    "nngen": "area and cycles of the int8 jet MLP on ECP5 beside NNgen",
+    "mnist_accuracy": "what 8 bits, 4 bits and pruning cost in accuracy on MNIST (hours)",
+}
+
+
+def names() -> list[str]:
+    """The benchmarks that are there."""
+    return [name for name in CLAIMS if (HERE / f"{name}.py").is_file()]
+
+
+def main(arguments: list[str]) -> int:
+    """Run benchmarks one after the other, each in a process of its own; 1 when one failed, 2 for an unknown name."""
+    if arguments == ["list"]:
+        print("\n".join(f"{name:16} {CLAIMS[name]}" for name in names()))
+        return 0
+    unknown = [name for name in arguments if name not in names()]
+    if unknown:
+        print(f"no benchmark is named {unknown[0]!r}: there are {', '.join(names())}", file=sys.stderr)
+        return 2
+    failed = []
+    for name in arguments or names():
+        print(f"== {name}: {CLAIMS[name]}", flush=True)
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=HERE.parent, check=False).returncode:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
