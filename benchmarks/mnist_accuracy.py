@@ -31,9 +31,7 @@ FOUR = {"weight_bits": 4, "activation_bits": 4, "per_channel": True}
 VARIANTS = {
     "ptq8": Recipe(FixedPoint(weight_bits=8, activation_bits=8)),
     "qat4": Recipe(FixedPoint(**FOUR)),
-    "prune90_qat4": Recipe(
-        Prune(sparsity=0.9, scope="global", score="lamp", schedule="gradual"), FixedPoint(**FOUR)
-    ),
+    "prune90_qat4": Recipe(Prune(sparsity=0.9, scope="global", score="lamp", schedule="gradual"), FixedPoint(**FOUR)),
 }
 EPOCHS = {
     "lenet_300_100": {"float": 40, "ptq8": 0, "qat4": 15, "prune90_qat4": 30},
@@ -120,9 +118,7 @@ def summary(rows: list[dict]) -> list[dict]:
 
 def main() -> None:
     """Measure what is missing and write the results after each."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--networks", default=",".join(EPOCHS))
     options = parser.parse_args()

@@ -12,18 +12,26 @@ from intaglio.ir.errors import DataError
 
 
 def idx(array: np.ndarray) -> bytes:
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes()
+    )
 
 
 def test_digits():
     data = digits()
     assert [len(split) for split in (data.train, data.val, data.test)] == [1077, 360, 360]
-    assert data.train.x.shape[1:] == (1, 8, 8) and data.train.x.dtype == torch.float32 and data.train.y.dtype == torch.int64
+    assert (
+        data.train.x.shape[1:] == (1, 8, 8)
+        and data.train.x.dtype == torch.float32
+        and data.train.y.dtype == torch.int64
+    )
     assert float(data.train.x.max()) == 1 and float(data.train.x.min()) == 0
     other = digits(seed=1)
     assert torch.equal(other.test.x, data.test.x) and not torch.equal(other.val.x, data.val.x)
     together = torch.cat([s.x for s in (data.train, data.val, data.test)]).flatten(1)
-    assert float(together.sum()) == pytest.approx(float(torch.cat([s.x for s in (other.train, other.val, other.test)]).sum()))
+    assert float(together.sum()) == pytest.approx(
+        float(torch.cat([s.x for s in (other.train, other.val, other.test)]).sum())
+    )
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])

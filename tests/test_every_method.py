@@ -107,7 +107,9 @@ def test_pairs_keep_structure_and_equality(kinds: tuple[type[Method], ...], trai
     assert equal(model, lower(model, x[:1]), x) == 0
 
 
-@pytest.mark.parametrize("kinds", itertools.permutations(METHODS, 2), ids=lambda kinds: "-".join(k.key() for k in kinds))
+@pytest.mark.parametrize(
+    "kinds", list(itertools.permutations(METHODS, 2)), ids=lambda kinds: "-".join(k.key() for k in kinds)
+)
 def test_weights_survive_saving(kinds: tuple[type[Method], ...], tmp_path):
     from intaglio.train import load_weights, save_weights
 

@@ -100,9 +100,8 @@ def made(name: str, seed: int, signed: bool, recipe: Recipe) -> tuple[nn.Module,
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("signed", [False, True])
 def test_torch_equals_graph(name: str, signed: bool):
-    seed = 0
-    for bits, scale, per_channel in itertools.product((2, 5, 8, 16), SCALES, (False, True)):
-        seed += 1
+    cases = itertools.product((2, 5, 8, 16), SCALES, (False, True))
+    for seed, (bits, scale, per_channel) in enumerate(cases):
         method = FixedPoint(weight_bits=bits, activation_bits=bits, per_channel=per_channel, weight_scale=scale,
                             activation_scale=scale, input_bits=min(bits + 1, 16))  # fmt: skip
         model, x = made(name, seed, signed, Recipe(method))
@@ -211,7 +210,7 @@ def test_module_names_survive():
 
 
 def test_integers_refuses_floats():
-    with pytest.raises(StructureError, match="conv.*floating point"):
+    with pytest.raises(StructureError, match=r"conv.*floating point"):
         integers(nn.Conv2d(1, 1, 1), "conv")
     model = Recipe(FixedPoint(select="0")).apply(NETWORKS["dense"][1](), torch.rand(4, 10))
     with pytest.raises(StructureError, match="2: the weights are floating point"):
@@ -257,7 +256,7 @@ def test_check_refuses_settings(layer: nn.Module, words: str):
 
 
 def test_wrong_shapes():
-    with pytest.raises(ShapeError, match="conv1.*3, 9, 9"):
+    with pytest.raises(ShapeError, match=r"conv1.*3, 9, 9"):
         check(MODELS["digits"](), torch.rand(2, 3, 9, 9))
     with pytest.raises(ShapeError, match="fc"):
         check(MODELS["digits"](), torch.rand(2, 1, 12, 12))

@@ -162,9 +162,7 @@ def _lower_node(
     if _is_input_quantizer(node, module):
         return arguments[0]
     if len(shapes[node]) not in (2, 3, 4) or shapes[node][0] != 2:
-        raise ShapeError(
-            f"{node.target}: result of shape {shapes[node][1:]}; only vectors, (C, L) and (C, H, W)"
-        )
+        raise ShapeError(f"{node.target}: result of shape {shapes[node][1:]}; only vectors, (C, L) and (C, H, W)")
     target = str(node.target)
     used = any(n.name == target or n.name.startswith(target + ".") for n in builder.nodes)
     scope = Scope(builder, node.name if used else target)
@@ -195,9 +193,7 @@ def _input(gm: GraphModule, node: Node, builder: Builder, shape: tuple[int, ...]
     quantizers = [module_of(gm, user) for user in node.users]
     first = quantizers[0] if quantizers else None
     if len(set(quantizers)) != 1 or not isinstance(first, ActivationQuantizer):
-        raise UnsupportedLayer(
-            f"{node.name}: the network's input is not quantised; add FixedPoint to the recipe"
-        )
+        raise UnsupportedLayer(f"{node.name}: the network's input is not quantised; add FixedPoint to the recipe")
     if first.scale * first.reciprocal != Fraction(1):
         raise UnsupportedLayer(
             f"{node.name}: the input's scale {first.scale} is not a power of two; use input_log2_scale"

@@ -127,8 +127,7 @@ def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch: int = 1000) -> float
     model.eval()
     dtype = next((p.dtype for p in model.parameters()), x.dtype)
     right = sum(
-        int((model(a.to(dtype)).argmax(1) == b).sum())
-        for a, b in zip(x.split(batch), y.split(batch), strict=True)
+        int((model(a.to(dtype)).argmax(1) == b).sum()) for a, b in zip(x.split(batch), y.split(batch), strict=True)
     )
     model.train(training)
     return 100.0 * right / len(y)
@@ -222,9 +221,7 @@ class _Run:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
-            raise DataError(
-                f"the checkpoint is of another network: {error}; delete it to start again"
-            ) from error
+            raise DataError(f"the checkpoint is of another network: {error}; delete it to start again") from error
         self.history = list(state["history"])
 
 

@@ -63,7 +63,7 @@ def test_selectors():
     layer = nn.Linear(1, 1)
     assert matches("a.b", layer, "a.*") and matches("a.b", layer, "type:Linear") and matches("a", layer, ("x", "a"))
     assert not matches("a.b", layer, "b") and not matches("a", layer, "type:Conv2d")
-    with pytest.raises(RecipeError, match="type:Conv2d.*type:Linear"):
+    with pytest.raises(RecipeError, match=r"type:Conv2d.*type:Linear"):
         Recipe(Prune(sparsity=0.5, select="type:Conv2d")).apply(net(), torch.rand(2, 6))
 
 

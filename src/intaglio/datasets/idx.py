@@ -31,8 +31,7 @@ def read_idx(path: Path | str) -> np.ndarray:
             data = gzip.decompress(data)
         except (EOFError, OSError, zlib.error) as error:
             raise DataError(
-                f"{path}: the gzip stream is damaged or truncated at {len(data)} bytes ({error}); fetch the "
-                f"file again"
+                f"{path}: the gzip stream is damaged or truncated at {len(data)} bytes ({error}); fetch the file again"
             ) from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _TYPES:
         raise DataError(
@@ -45,7 +44,5 @@ def read_idx(path: Path | str) -> np.ndarray:
     shape = struct.unpack(f">{axes}I", data[4:head])
     expected = head + math.prod(shape) * kind.itemsize
     if len(data) != expected:
-        raise DataError(
-            f"{path}: expected {expected} bytes for shape {shape}, found {len(data)}; fetch the file again"
-        )
+        raise DataError(f"{path}: expected {expected} bytes for shape {shape}, found {len(data)}; fetch the file again")
     return np.frombuffer(data, kind, offset=head).reshape(shape).astype(kind.newbyteorder("="))

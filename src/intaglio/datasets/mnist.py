@@ -31,13 +31,9 @@ def mnist(folder: Path | str | None = None, seed: int = 0) -> Dataset:
 
 
 def _pair(folder: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
-    images, labels = (
-        read_idx(_find(folder, f"{part}-{name}")) for name in ("images-idx3-ubyte", "labels-idx1-ubyte")
-    )
+    images, labels = (read_idx(_find(folder, f"{part}-{name}")) for name in ("images-idx3-ubyte", "labels-idx1-ubyte"))
     if images.ndim != 3 or labels.shape != images.shape[:1]:
-        raise DataError(
-            f"{folder}: {part} images {images.shape} and labels {labels.shape} do not belong together"
-        )
+        raise DataError(f"{folder}: {part} images {images.shape} and labels {labels.shape} do not belong together")
     return torch.from_numpy(images).unsqueeze(1).float().div(255), torch.from_numpy(labels).long()
 
 

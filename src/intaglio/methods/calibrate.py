@@ -39,8 +39,8 @@ def log2_scale(values: np.ndarray, low: int, high: int, kind: Kind, how: Calibra
     """log2 of the scale for each row of `values` (R, N), for integers in [low, high].
 
     minmax: the largest magnitude is the last integer (never clipped). percentile: the same for the 99.99th
-    percentile. Rows of zeros get 1/high. mse: the candidate scale with the least squared error of quantised values, searched over
-    powers of two, or geometrically in 48 steps, from the minmax scale down to 1/64 of it.
+    percentile. mse: the candidate scale with the least squared error of quantised values, searched over powers of
+    two, or geometrically in 48 steps, from the minmax scale down to 1/64 of it. Rows of zeros get 1/high.
     """
     values = np.atleast_2d(values)
     if how == "percentile":

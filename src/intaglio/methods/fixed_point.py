@@ -102,14 +102,10 @@ class FixedPoint(Method):
         lowest = min(float(x.min()) for x in batches)
         signed = lowest < 0 if self.input_signed is None else self.input_signed
         if lowest < 0 and not signed:
-            raise DataError(
-                f"the input has negative values ({lowest:g}) but input_signed is false: set it to true"
-            )
+            raise DataError(f"the input has negative values ({lowest:g}) but input_signed is false: set it to true")
         quantizer = ActivationQuantizer(self.input_bits, signed, "power_of_two")
         for node in [n for n in gm.graph.nodes if n.op == "placeholder"]:
-            existing = next(
-                (u for u in node.users if isinstance(module_of(gm, u), ActivationQuantizer)), None
-            )
+            existing = next((u for u in node.users if isinstance(module_of(gm, u), ActivationQuantizer)), None)
             if existing is None:
                 insert_after(gm, node, INPUT, quantizer)
             elif matches("input", nn.Module(), self.select):
@@ -130,9 +126,7 @@ class FixedPoint(Method):
             if start is None or not matches(str(chain.start.target), start, self.select):
                 continue
             unsigned = chain.end in positive
-            quantizer = ActivationQuantizer(
-                self.activation_bits, not unsigned, self.activation_scale, learn=self.learn
-            )
+            quantizer = ActivationQuantizer(self.activation_bits, not unsigned, self.activation_scale, learn=self.learn)
             if chain.quantizer is not None:
                 gm.set_submodule(str(chain.quantizer.target), quantizer)
             else:
@@ -153,9 +147,7 @@ class FixedPoint(Method):
         gm.train(training)
         for quantizer, observer in zip(placed, observers, strict=True):
             quantizer.observer = None
-            log2 = log2_scale(
-                observer.values(), quantizer.low, quantizer.high, quantizer.kind, self.calibration
-            )
+            log2 = log2_scale(observer.values(), quantizer.low, quantizer.high, quantizer.kind, self.calibration)
             with torch.no_grad():
                 quantizer.log2_scale.copy_(torch.from_numpy(log2))
             quantizer.to(batches[0].device)

@@ -92,9 +92,7 @@ def _average(name: str, module: nn.Module) -> SumPool:
     if isinstance(module, nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d):
         size = module.output_size
         if any(part != 1 for part in (size if isinstance(size, tuple) else (size,))):
-            raise UnsupportedLayer(
-                f"{name}: adaptive pooling to {size}; only to 1 is supported: use AvgPool2d"
-            )
+            raise UnsupportedLayer(f"{name}: adaptive pooling to {size}; only to 1 is supported: use AvgPool2d")
         return SumPool(None, (), ())
     assert isinstance(module, nn.AvgPool1d | nn.AvgPool2d)
     axes = 1 if isinstance(module, nn.AvgPool1d) else 2
@@ -230,9 +228,7 @@ def _leaves(node: Node) -> bool:
 def _accumulator_grid(gm: GraphModule, node: Node, layer: nn.Module) -> Fraction:
     """The unit of a layer's sums, if its input comes from a quantiser through pools and reshapes."""
     source = node.all_input_nodes[0]
-    while is_reshape(source) or isinstance(
-        module_of(gm, source), nn.MaxPool1d | nn.MaxPool2d | nn.Flatten | nn.ReLU
-    ):
+    while is_reshape(source) or isinstance(module_of(gm, source), nn.MaxPool1d | nn.MaxPool2d | nn.Flatten | nn.ReLU):
         source = source.all_input_nodes[0]
     quantizer = module_of(gm, source)
     if not isinstance(quantizer, ActivationQuantizer):

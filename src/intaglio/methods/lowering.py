@@ -50,8 +50,7 @@ def lower(module: nn.Module, scope: Scope, *inputs: int) -> int:
     known = sorted(kind.__name__ for kind in lower.registry if kind is not object)
     raise scope.fail(
         module,
-        f"has no integer form; replace it by one of {', '.join(known)}, or register a rule with "
-        f"@lower.register",
+        f"has no integer form; replace it by one of {', '.join(known)}, or register a rule with @lower.register",
     )
 
 
@@ -120,9 +119,7 @@ def _settings(value: int | tuple[int, ...], axes: int, fill: int) -> tuple[int, 
 def _linear(module: nn.Linear, scope: Scope, x: int) -> int:
     whole, scales = integers(module, scope.name)
     if len(scope.type(x).shape) != 1:
-        raise ShapeError(
-            f"{scope.name}: a Linear layer on shape {scope.type(x).shape}; flatten the input first"
-        )
+        raise ShapeError(f"{scope.name}: a Linear layer on shape {scope.type(x).shape}; flatten the input first")
     x = uniform(scope, x, "input")
     return _bias(scope, scope.add(MatMul(whole, scales), x), module.bias)
 
@@ -148,9 +145,7 @@ def _conv(module: nn.Conv1d | nn.Conv2d, scope: Scope, x: int, axes: int) -> int
         padding = _settings(module.padding, axes, 0)
     stride, dilation = _settings(module.stride, axes, 1), _settings(module.dilation, axes, 1)
     x = uniform(scope, x, "input")
-    op = Conv2d(
-        whole.reshape(*whole.shape[:2], whole.shape[2], -1), scales, stride, padding, dilation, module.groups
-    )
+    op = Conv2d(whole.reshape(*whole.shape[:2], whole.shape[2], -1), scales, stride, padding, dilation, module.groups)
     return _bias(scope, scope.add(op, x), module.bias)
 
 

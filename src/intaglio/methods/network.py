@@ -53,9 +53,7 @@ class SumPool(nn.Module):
 
     MANTISSA = 12
 
-    def __init__(
-        self, kernel: tuple[int, ...] | None, stride: tuple[int, ...], padding: tuple[int, ...]
-    ) -> None:
+    def __init__(self, kernel: tuple[int, ...] | None, stride: tuple[int, ...], padding: tuple[int, ...]) -> None:
         super().__init__()
         self.kernel, self.stride, self.padding = kernel, stride, padding
 
@@ -218,15 +216,11 @@ def _replacement(node: Node) -> tuple[nn.Module, tuple[Any, ...]] | None:
     if node.target in (torch.cat, torch.concat):
         dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
         if dim != 1:
-            raise UnsupportedLayer(
-                f"{node.name}: concatenation along axis {dim}; only the channel axis 1 is supported"
-            )
+            raise UnsupportedLayer(f"{node.name}: concatenation along axis {dim}; only the channel axis 1 is supported")
         return Concat(), tuple(node.args[0])  # type: ignore[arg-type]
     if node.target in FUNCTIONS:
         try:
-            return FUNCTIONS[node.target](*node.args, **node.kwargs), (node.args or (node.kwargs["input"],))[
-                :1
-            ]
+            return FUNCTIONS[node.target](*node.args, **node.kwargs), (node.args or (node.kwargs["input"],))[:1]
         except TypeError as error:
             raise UnsupportedLayer(f"{node.name}: {error}") from error
     return None
@@ -234,16 +228,10 @@ def _replacement(node: Node) -> tuple[nn.Module, tuple[Any, ...]] | None:
 
 def _tensor(item: Any) -> bool:
     """Whether an argument may be an activation (sizes are call_method size or getattr)."""
-    return (
-        isinstance(item, Node)
-        and item.op != "get_attr"
-        and item.target not in ("size", getattr, operator.getitem)
-    )
+    return isinstance(item, Node) and item.op != "get_attr" and item.target not in ("size", getattr, operator.getitem)
 
 
-def insert_module(
-    module: GraphModule, node: Node, name: str, made: nn.Module, arguments: tuple[Any, ...]
-) -> Node:
+def insert_module(module: GraphModule, node: Node, name: str, made: nn.Module, arguments: tuple[Any, ...]) -> Node:
     """Put a module call in place of `node`, under a free name close to `name`."""
     name = free_name(module, name)
     module.add_submodule(name, made)

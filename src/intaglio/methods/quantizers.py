@@ -52,21 +52,24 @@ class _PerChannel(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, log2_scale: Tensor, s: Tensor, r: Tensor, low: int, high: int) -> Tensor:
-        y = x.mul(r).add_(0.5).floor_().clamp_(low, high).mul_(s)
-        ctx.save_for_backward(x, y, r * s, s * (high + 0.5))
-        ctx.high = high
+        t = x * r
+        y = t.add(0.5).floor_().clamp_(low, high).mul_(s)
+        ctx.save_for_backward(t, y, s)
+        ctx.range = (low, high)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (gradient,) = gradients
-        x, y, gain, bound = ctx.saved_tensors
-        dx = gradient * (x.abs() <= bound)
+        t, y, s = ctx.saved_tensors
+        low, high = ctx.range
+        dx = torch.ops.aten.hardtanh_backward(gradient, t, low - 0.5, high + 0.5)
         ds = None
         if ctx.needs_input_grad[1]:
-            total = (gradient * y - dx * x * gain).flatten(1).sum(1)
-            ds = total * (math.log(2) / math.sqrt(x[0].numel() * max(1, ctx.high)))
+            rows = [part.reshape(len(t), -1) for part in (gradient, y, dx, t)]
+            total = torch.linalg.vecdot(rows[0], rows[1]) - s.flatten() * torch.linalg.vecdot(rows[2], rows[3])
+            ds = total * (math.log(2) / math.sqrt(t[0].numel() * max(1, high)))
         return dx, ds, None, None, None, None
 
 
@@ -82,6 +85,7 @@ class Grid(nn.Module):
         super().__init__()
         self.low, self.high = low, high
         self.kind: Kind = kind
+        self._kept: tuple[float, float, float] | None = None
         self.mantissa = mantissa_bits(kind, max(abs(low), high).bit_length())
         if learn:
             self.log2_scale = nn.Parameter(log2_scale)
@@ -103,12 +107,24 @@ class Grid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """q * s with q = clip(floor(x * r + 1/2), low, high)."""
-        scale, r = self.snapped()
-        if scale.size == 1:
-            return _Uniform.apply(x, self.log2_scale, float(scale[0]), float(r[0]), self.low, self.high)  # type: ignore[return-value]
-        shape = (-1,) + (1,) * (x.dim() - 1)
-        columns = [torch.from_numpy(v).to(x).reshape(shape) for v in (scale, r)]
+        if self.log2_scale.numel() == 1:
+            scale, r = self._single()
+            return _Uniform.apply(x, self.log2_scale, scale, r, self.low, self.high)  # type: ignore[return-value]
+        shape = (2, -1) + (1,) * (x.dim() - 1)
+        columns = torch.from_numpy(np.stack(self.snapped())).to(x).reshape(shape).unbind()
         return _PerChannel.apply(x, self.log2_scale, *columns, self.low, self.high)  # type: ignore[return-value]
+
+    def _single(self) -> tuple[float, float]:
+        """Scale and reciprocal of a grid with one scale, kept while it does not change."""
+        value = self.log2_scale.detach().item()
+        if self._kept is None or self._kept[0] != value:
+            if self.mantissa == 1:
+                exponent = math.floor(value + 0.5)
+                self._kept = value, math.ldexp(1.0, exponent), math.ldexp(1.0, -exponent)
+            else:
+                scale, r = self.snapped()
+                self._kept = value, float(scale[0]), float(r[0])
+        return self._kept[1:]
 
     def extra_repr(self) -> str:
         """Range and kind, for printing a model."""
@@ -133,9 +149,7 @@ class ActivationQuantizer(Grid):
     While `observer` is set, values pass unchanged and are shown to it (calibration).
     """
 
-    def __init__(
-        self, bits: int, signed: bool, kind: Kind, log2_scale: float = 0.0, learn: bool = False
-    ) -> None:
+    def __init__(self, bits: int, signed: bool, kind: Kind, log2_scale: float = 0.0, learn: bool = False) -> None:
         low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
         super().__init__(low, high, kind, torch.tensor([log2_scale], dtype=torch.float32), learn)
         self.bits, self.signed = bits, signed

@@ -55,9 +55,7 @@ class Recipe:
             for key in entries:
                 if key not in ("methods", "allow_loss"):
                     raise RecipeError(unknown("recipe: unknown key", str(key), ("methods", "allow_loss")))
-            return cls(
-                *_methods(entries.get("methods", [])), allow_loss=bool(entries.get("allow_loss", False))
-            )
+            return cls(*_methods(entries.get("methods", [])), allow_loss=bool(entries.get("allow_loss", False)))
         return cls(*_methods(entries))
 
     @classmethod
@@ -127,9 +125,7 @@ def _methods(entries: Any) -> list[Method]:
         if isinstance(entry, str):
             entry = {entry: {}}
         if not isinstance(entry, Mapping) or len(entry) != 1:
-            raise RecipeError(
-                f"recipe: {entry!r} is not one method with its knobs, such as 'prune: {{sparsity: 0.9}}'"
-            )
+            raise RecipeError(f"recipe: {entry!r} is not one method with its knobs, such as 'prune: {{sparsity: 0.9}}'")
         ((name, knobs),) = entry.items()
         if name not in kinds:
             raise RecipeError(unknown("recipe: unknown method", str(name), kinds))

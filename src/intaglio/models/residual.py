@@ -14,9 +14,7 @@ class Block(nn.Module):
         self.norm2, self.relu2 = nn.BatchNorm2d(outputs), nn.ReLU()
         self.skip: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.skip = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            self.skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(x)))))
