@@ -107,8 +107,8 @@ def test_zero_weights_get_a_harmless_scale():
 def test_training_step_costs_at_most_half_more():
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    model = nn.Sequential(nn.Conv2d(1, 20, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(20, 50, 5), nn.ReLU(),
-                          nn.MaxPool2d(2), nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10))  # fmt: skip
+    layers = [nn.Conv2d(1, 20, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(20, 50, 5), nn.ReLU(), nn.MaxPool2d(2)]
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10))
     x, y = torch.rand(64, 1, 28, 28), torch.randint(10, (64,))
     quantised = Recipe(FixedPoint(weight_bits=4, activation_bits=4, per_channel=True)).apply(model, x)
 
