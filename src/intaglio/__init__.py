@@ -1,1 +1,35 @@
-"""Intaglio carves trained neural networks into custom hardware."""
+"""Intaglio carves trained neural networks into custom hardware, bit for bit and cycle for cycle."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from intaglio.hardware.design import Design, Fold, carve
+    from intaglio.hardware.emit import emit
+    from intaglio.hardware.simulate import build
+    from intaglio.hardware.synthesize import synthesize
+    from intaglio.hardware.verify import compare
+    from intaglio.ir.errors import IntaglioError
+    from intaglio.ir.graph import Graph
+    from intaglio.methods import FixedPoint, Prune, Recipe
+    from intaglio.trace import equal, lower
+    from intaglio.train import evaluate, fit
+
+_HOMES = {
+    "Design": "hardware.design", "Fold": "hardware.design", "carve": "hardware.design", "emit": "hardware.emit",
+    "build": "hardware.simulate", "synthesize": "hardware.synthesize", "compare": "hardware.verify",
+    "IntaglioError": "ir.errors", "Graph": "ir.graph", "FixedPoint": "methods", "Prune": "methods",
+    "Recipe": "methods", "equal": "trace", "lower": "trace", "evaluate": "train", "fit": "train",
+}  # fmt: skip
+
+__all__ = [
+    "Design", "FixedPoint", "Fold", "Graph", "IntaglioError", "Prune", "Recipe", "build", "carve", "compare", "emit",
+    "equal", "evaluate", "fit", "lower", "synthesize",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that `intaglio.ir` and the hardware work without loading torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'intaglio' has no attribute {name!r}")
+    return getattr(import_module(f"intaglio.{_HOMES[name]}"), name)

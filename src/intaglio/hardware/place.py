@@ -139,10 +139,15 @@ def _too_small(problem: str, synthesis: Synthesis, device: Device) -> DesignErro
 def _device(synthesis: Synthesis, name: str, seeds: Sequence[int]) -> Device:
     if synthesis.target != "ecp5":
         raise ToolError(f"a netlist for {synthesis.target} cannot be placed on ECP5: synthesise for ecp5")
-    if name not in DEVICES:
-        raise DesignError(f"unknown device {name!r}: use one of {', '.join(DEVICES)}")
     if not seeds:
         raise DesignError("no seeds were given: name at least one")
+    return device(name)
+
+
+def device(name: str) -> Device:
+    """The ECP5 of that name; DesignError names the known ones."""
+    if name not in DEVICES:
+        raise DesignError(f"unknown device {name!r}: use one of {', '.join(DEVICES)}")
     return DEVICES[name]
 
 

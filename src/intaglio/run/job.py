@@ -25,7 +25,7 @@ class Training(_Section):
 
 
 class Hardware(_Section):
-    """What the network may cost: `interval` in cycles per frame, or else `area` in LUT4 equivalents."""
+    """What the network may cost: `interval` in cycles per frame, else `area` in LUT4 equivalents, else the device."""
 
     device: str = "25k"
     interval: int | None = Field(default=None, ge=1)

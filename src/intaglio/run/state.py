@@ -1,8 +1,10 @@
 """What the steps of a run share: the job, the folder, and everything that can be rebuilt from them."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import torch
@@ -13,8 +15,12 @@ from intaglio.datasets import DATASETS, Dataset
 from intaglio.hardware.design import Design, carve
 from intaglio.hardware.emit import emit
 from intaglio.hardware.folding import carve_for_interval, fold_for_area
+from intaglio.hardware.netlist import netlist
+from intaglio.hardware.place import Placement, device, place
 from intaglio.hardware.rtl import Rtl
-from intaglio.ir.errors import RecipeError
+from intaglio.hardware.simulate import build
+from intaglio.hardware.synthesize import Synthesis, synthesize
+from intaglio.ir.errors import IntaglioError, RecipeError
 from intaglio.ir.graph import Graph
 from intaglio.measure import RunFolder
 from intaglio.methods import Recipe
@@ -23,7 +29,7 @@ from intaglio.models import MODELS
 from intaglio.run.job import Job
 
 CALIBRATION = 1024  # training images used for calibration
-DEFAULT_INTERVAL = 4096  # cycles per frame when the job names neither an interval nor an area
+DEVICE_SHARE = 0.6  # of a device's look-up tables, when the job names neither an interval nor an area
 
 
 @dataclass
@@ -90,13 +96,33 @@ class State:
 
     @cached_property
     def design(self) -> Design:
-        """The hardware, folded as the job asks."""
+        """The hardware, folded for the interval, the area, or else the device that the job names."""
         hardware = self.job.hardware
-        if hardware.interval is None and hardware.area is not None:
-            return carve(self.graph, fold_for_area(self.graph, hardware.area).folding, hardware.dsp)
-        return carve_for_interval(self.graph, hardware.interval or DEFAULT_INTERVAL, hardware.dsp)
+        if hardware.interval is not None:
+            return carve_for_interval(self.graph, hardware.interval, hardware.dsp)
+        area = hardware.area or DEVICE_SHARE * device(hardware.device).comb
+        return carve(self.graph, fold_for_area(self.graph, area).folding, hardware.dsp)
 
     @cached_property
     def rtl(self) -> Rtl:
         """The emitted files; emitting again writes the same content."""
         return emit(self.design, self.folder.rtl)
+
+    def synthesis(self) -> Synthesis:
+        """What Yosys makes of the design for ECP5; from the cache when it was made before."""
+        return synthesize(self.rtl, "ecp5", dsp=self.job.hardware.dsp)
+
+    def placement(self) -> Placement:
+        """Where nextpnr puts it; from the cache when it was made before."""
+        return place(self.synthesis(), self.job.hardware.device, frequency=self.job.hardware.clock_mhz)
+
+    def work_ahead(self) -> None:
+        """Synthesise and place in the background: the steps that need the results wait for them, or meet the error."""
+        rtl = self.rtl
+
+        def ahead() -> None:
+            with suppress(IntaglioError):
+                build(netlist(rtl, self.synthesis()), "verilator")
+                self.placement()
+
+        Thread(target=ahead, daemon=True).start()

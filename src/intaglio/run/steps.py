@@ -8,9 +8,8 @@ from safetensors.torch import save
 
 from intaglio.hardware.doctor import doctor
 from intaglio.hardware.netlist import netlist
-from intaglio.hardware.place import place as place_and_route
+from intaglio.hardware.place import device
 from intaglio.hardware.simulate import build
-from intaglio.hardware.synthesize import synthesize as run_yosys
 from intaglio.hardware.verify import compare
 from intaglio.ir import ops
 from intaglio.ir.encodings import cheapest
@@ -42,6 +41,7 @@ def check(state: State) -> Product:
     """Fail before the long work: unknown names, shapes that do not fit, layers without a lowering."""
     model = state.recipe.apply(state.fresh_model(), state.calibration)
     check_traceable(model, state.data.test.x[:1])
+    device(state.job.hardware.device)
     missing = [tool for tool in doctor() if not (tool.found or tool.optional)]
     if missing:
         raise ToolError(f"{missing[0].name} is missing: {missing[0].remedy}")
@@ -176,6 +176,7 @@ def carve(state: State) -> Product:
 
 def simulate(state: State) -> Product:
     """All test images through Verilator; some with stalls, some through CXXRTL; cycles of a full and an empty pipe."""
+    state.work_ahead()
     design, images, by = state.design, state.test_integers, version("verilator")
     simulator = build(state.rtl, "verilator")
     saturated = compare(design, simulator, _at_least(images, design.warm_up + SATURATED_FRAMES))
@@ -219,7 +220,7 @@ def _at_least(images: np.ndarray, count: int) -> np.ndarray:
 
 def synthesize(state: State) -> Product:
     """Yosys for ECP5: what the design is made of."""
-    result = run_yosys(state.rtl, "ecp5", dsp=state.job.hardware.dsp)
+    result = state.synthesis()
     counts = {
         "area.lut": result.lut,
         "area.lut4_eq": result.lut4_eq or 0,
@@ -239,8 +240,7 @@ def synthesize(state: State) -> Product:
 
 def gates(state: State) -> Product:
     """The synthesised netlist, on our own models of the device's cells, against the Graph."""
-    synthesis = run_yosys(state.rtl, "ecp5", dsp=state.job.hardware.dsp)
-    simulator = build(netlist(state.rtl, synthesis), "verilator")
+    simulator = build(netlist(state.rtl, state.synthesis()), "verilator")
     result = compare(state.design, simulator, state.test_integers[: state.job.verify.netlist_images])
     wrong = result.mismatches + (not result.equal)
     return Product(
@@ -261,9 +261,7 @@ def gates(state: State) -> Product:
 
 def place(state: State) -> Product:
     """nextpnr for ECP5: clock frequency and a bitstream."""
-    hardware = state.job.hardware
-    synthesis = run_yosys(state.rtl, "ecp5", dsp=hardware.dsp)
-    result = place_and_route(synthesis, hardware.device, frequency=hardware.clock_mhz)
+    result = state.placement()
     bitstream = state.folder.write("design.bit", result.bitstream.read_bytes())
     hertz, by = result.fmax_mhz * 1e6, f"{result.tool}, {result.device} {result.package}-{result.speed}, seed 1"
     design = state.design
