@@ -73,7 +73,7 @@ module ig_width #(
     localparam int unsigned Count = $clog2(Ratio);
 
     logic [Count-1:0] slice_q;
-    logic [Ratio*Slice-1:0] word;  // flat: Yosys cannot index a two-dimensional array of a generate block
+    logic [Ratio*Slice-1:0] word;  // flat: Yosys cannot index a 2-D array of a block
     logic final_slice, word_last;
 
     assign final_slice = slice_q == Count'(Ratio - 1);

@@ -9,8 +9,9 @@ module ig_argmax_tb;
   ig_argmax_case #(.LANES(10), .BITS(3), .BEATS(1), .OUT_BITS(4)) u_parallel (.*);
   ig_argmax_case #(.LANES(5), .BITS(2), .SIGNED(0), .BEATS(3), .OUT_BITS(4)) u_both (.*);
   ig_argmax_case #(.LANES(4), .BITS(1), .SIGNED(0), .BEATS(2), .OUT_BITS(8)) u_bits (.*);
-  ig_argmax_case #(.LANES(2), .BITS(24), .BEATS(5), .GROUPS(1), .OUT_BITS(4)) u_wide (.*);
+  ig_argmax_case #(.LANES(2), .BITS(24), .BEATS(5), .OUT_BITS(4), .FRAME(5)) u_wide (.*);
   ig_argmax_case #(.LANES(1), .BITS(4), .BEATS(1), .OUT_BITS(1)) u_single (.*);
+  ig_argmax_case #(.LANES(2), .BITS(4), .BEATS(4), .FRAME(6), .OUT_BITS(3)) u_short (.*);
 endmodule
 
 module ig_argmax_case #(
@@ -18,8 +19,8 @@ module ig_argmax_case #(
   parameter int unsigned BITS = 8,
   parameter int unsigned SIGNED = 1,
   parameter int unsigned BEATS = 1,
-  parameter int unsigned GROUPS = 2,  // per frame
-  parameter int unsigned OUT_BITS = 8
+  parameter int unsigned OUT_BITS = 8,
+  parameter int unsigned FRAME = 2 * BEATS  // a short group at its end counts as one
 ) (
   input logic clk,
   input logic rst_n,
@@ -34,7 +35,7 @@ module ig_argmax_case #(
   int unsigned best_index;
   longint best;
 
-  ig_tb_source #(.WIDTH(LANES * BITS), .BEATS(GROUPS * BEATS), .PULSES(1)) u_source (
+  ig_tb_source #(.WIDTH(LANES * BITS), .BEATS(FRAME), .PULSES(1)) u_source (
     .clk_i(clk), .rst_ni(rst_n), .enable_i(enable),
     .valid_o(in_valid), .ready_i(1'b1), .data_o(in_data), .last_o(in_last)
   );
@@ -61,11 +62,11 @@ module ig_argmax_case #(
           most_index = beat * LANES + i;
         end
       end
-      line <= {line[1], in_valid && beat == BEATS - 1, in_last, OUT_BITS'(most_index)};
+      line <= {line[1], in_valid && (in_last || beat == BEATS - 1), in_last, OUT_BITS'(most_index)};
       if (in_valid) begin
         best       <= most;
         best_index <= most_index;
-        beat       <= (beat + 1) % BEATS;
+        beat       <= in_last ? 0 : (beat + 1) % BEATS;
       end
     end else begin
       line <= '0;
