@@ -9,6 +9,7 @@ CLAIMS = {
     "golden_speed": "the golden model's samples per second beside torch, qonnx, hls4ml and da4ml",
     "qat_step": "processor time of a 4-bit training step over the float step's, beside Brevitas",
     "nngen": "area and cycles of the int8 jet MLP on ECP5 beside NNgen",
+    "equality": "PyTorch = Graph = simulated hardware on MNIST, and modelled = simulated cycles",
     "mnist_accuracy": "what 8 bits, 4 bits and pruning cost in accuracy on MNIST (hours)",
 }
 

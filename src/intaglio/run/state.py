@@ -15,10 +15,8 @@ from intaglio.datasets import DATASETS, Dataset
 from intaglio.hardware.design import Design, carve
 from intaglio.hardware.emit import emit
 from intaglio.hardware.folding import carve_for_interval, fold_for_area
-from intaglio.hardware.netlist import netlist
 from intaglio.hardware.place import Placement, device, place
 from intaglio.hardware.rtl import Rtl
-from intaglio.hardware.simulate import build
 from intaglio.hardware.synthesize import Synthesis, synthesize
 from intaglio.ir.errors import IntaglioError, RecipeError
 from intaglio.ir.graph import Graph
@@ -118,11 +116,10 @@ class State:
 
     def work_ahead(self) -> None:
         """Synthesise and place in the background: the steps that need the results wait for them, or meet the error."""
-        rtl = self.rtl
+        _ = self.rtl  # emitted once, before two threads ask for it
 
         def ahead() -> None:
             with suppress(IntaglioError):
-                build(netlist(rtl, self.synthesis()), "verilator")
                 self.placement()
 
         Thread(target=ahead, daemon=True).start()
