@@ -14,6 +14,7 @@ from rich.table import Table
 from benchmarks.machine import machine, versions
 
 RESULTS = Path(__file__).resolve().parent / "results"
+WIDTH = 140
 KEYS = ("name", "claim", "machine", "versions", "settings", "figures", "targets", "notes")
 
 
@@ -88,10 +89,10 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> N
     """Print a table; the first column is text, the others are numbers."""
     table = Table(title=title, title_justify="left")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left", overflow="fold")
+        table.add_column(column, justify="right" if i else "left", overflow="fold", no_wrap=i > 0)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    Console().print(table)
+    Console(width=max(WIDTH, Console().width)).print(table)
 
 
 def _cell(value: Any) -> str:
