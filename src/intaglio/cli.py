@@ -44,6 +44,11 @@ def checked(command: Callable[Arguments, bool]) -> Callable[Arguments, None]:
         except IntaglioError as error:
             errors.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
             status = WRONG
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            text = f"{place}{error.strerror or error}; set that right and run the same command again"
+            errors.print(f"[red]error:[/red] {escape(text)}", soft_wrap=True)
+            status = WRONG
         except KeyboardInterrupt:
             errors.print("interrupted: run the same command again to continue")
             status = INTERRUPTED

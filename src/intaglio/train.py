@@ -7,6 +7,7 @@ to the loss, call `method.step(model, progress)` before each step and once with 
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -255,14 +256,22 @@ class Checkpoint:
             raise DataError(f"{self.path} is not a checkpoint ({error}); delete it to start again") from error
 
     def write(self, state: dict[str, Any]) -> None:
-        """Save a state: write beside, flush to the disk, then replace."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Save a state: write beside, flush to the disk, then replace. DataError where that is not possible."""
         part = self.path.with_suffix(".part")
-        with part.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.path)
+        except (OSError, RuntimeError) as error:  # torch wraps what goes wrong in the file in a RuntimeError
+            with suppress(OSError):
+                part.unlink()
+            raise DataError(
+                f"{self.path} cannot be written ({str(error).partition(chr(10))[0]}): is the disk full? Make room "
+                "and run the same command again; training goes on from the last epoch that was saved"
+            ) from error
 
 
 def _bar(shown: bool) -> Progress:

@@ -168,7 +168,12 @@ def _make(rtl: Rtl, target: str, command: str, work: Path) -> None:
     start = time.monotonic()
     tools.yosys(_script(rtl, command, names), work)
     seconds = time.monotonic() - start
-    stat = json.loads((work / "stat.json").read_text())
+    try:
+        stat = json.loads((work / "stat.json").read_text())
+    except (OSError, ValueError) as error:  # Yosys does not notice when its files are cut off
+        raise ToolError(
+            "Yosys could not write its results, probably for want of disk: free some space or set INTAGLIO_CACHE"
+        ) from error
     for path in work.iterdir():
         if not path.name.startswith(("netlist.", "yosys.")):
             path.unlink()
