@@ -82,12 +82,15 @@ class Design:
         return tuple(unit for unit in self.units if isinstance(unit, Fork))
 
 
-def carve(graph: Graph, folding: Mapping[str, Fold] | None = None, dsp: bool = True) -> Design:
-    """Choose units for `graph`; `folding` maps node names to a Fold (default: one lane), `dsp` allows hard multipliers.
+def carve(
+    graph: Graph, folding: Mapping[str, Fold] | None = None, dsp: bool = True, block_rings: bool = False
+) -> Design:
+    """Choose units for `graph`; `folding` maps node names to a Fold (default: one lane).
 
+    `dsp` allows hard multipliers; `block_rings` puts even shallow row buffers into block RAM, to spare look-up tables.
     Fork FIFOs come out as shallow as full rate allows. Raises DesignError where the Graph has no hardware form.
     """
-    return size_fifos(_Carver(graph, dict(folding or {}), dsp).design())
+    return size_fifos(_Carver(graph, dict(folding or {}), dsp, block_rings).design())
 
 
 def size_fifos(design: Design) -> Design:
@@ -133,8 +136,8 @@ class _Route:
 
 
 class _Carver:
-    def __init__(self, graph: Graph, folding: dict[str, Fold], dsp: bool) -> None:
-        self.graph, self.folding, self.dsp = graph, folding, dsp
+    def __init__(self, graph: Graph, folding: dict[str, Fold], dsp: bool, block_rings: bool) -> None:
+        self.graph, self.folding, self.dsp, self.block_rings = graph, folding, dsp, block_rings
         self.units: list[AnyUnit] = []
         self.streams: list[Stream] = []
         self.routes: dict[int, list[_Route]] = {}
@@ -287,7 +290,7 @@ class _Carver:
         stream = self.streams[route.stream]
         blocks = weight_blocks(op, fold.simd, fold.pe, route.order)
         steps = sparse_steps(op, blocks, fold.simd)
-        window = _window(node.name, stream, source.shape, op)
+        window = replace(_window(node.name, stream, source.shape, op), prefer_block=self.block_rings)
         window = replace(window, folds=op.weight.shape[0] // groups // fold.pe, steps=steps)
         core = matmul_stage(node, blocks, steps is not None, stream.bits, stream.signed, self.dsp)
         self._finish(index, node, window, [core], [route])
@@ -298,7 +301,7 @@ class _Carver:
         route = self._take(node.inputs[0], fold.simd, node.name)
         stream = self.streams[route.stream]
         total = isinstance(op, ops.SumPool)
-        window = _window(node.name, stream, source.shape, op)
+        window = replace(_window(node.name, stream, source.shape, op), prefer_block=self.block_rings)
         window = replace(
             window,
             groups=source.shape[0] // fold.simd,

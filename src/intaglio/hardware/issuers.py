@@ -37,6 +37,7 @@ class Window:
     groups: int = 1
     folds: int = 1
     steps: Steps | None = None
+    prefer_block: bool = False
 
     @property
     def module(self) -> str:
@@ -79,8 +80,8 @@ class Window:
 
     @property
     def block(self) -> bool:
-        """Whether the ring lives in block RAM."""
-        return self.rows * self.row_beats > 64
+        """Whether the ring lives in block RAM: when it is deep, or look-up tables are to be spared."""
+        return self.prefer_block or self.rows * self.row_beats > 64
 
     @property
     def latency(self) -> int:
