@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks import peers
 from benchmarks.machine import cores
 from benchmarks.networks import jet_mlp
-from benchmarks.peers import Worker
+from benchmarks.peers import Worker, turn
 from benchmarks.records import Target, save, show, show_targets, spread
 
 BATCH, ROUNDS, SECONDS = 256, 31, 0.1
@@ -40,10 +40,10 @@ def contestants(network: str, threads: int) -> list[Worker]:
 
 
 def rounds(workers: list[Worker], count: int, seconds: float) -> dict[str, dict[str, list[float]]]:
-    """Samples per second of every worker in every round, by wall and processor time; the order alternates."""
+    """Samples per second of every worker in every round, by wall and processor time; the order changes."""
     found: dict[str, dict[str, list[float]]] = {w.name: {"wall": [], "cpu": []} for w in workers}
     for number in range(count):
-        for worker in workers if number % 2 == 0 else workers[::-1]:
+        for worker in turn(workers, number):
             answer = worker.ask(seconds=seconds)
             samples = answer["calls"] * worker.setup["batch"]
             found[worker.name]["wall"].append(samples / answer["wall"])

@@ -116,3 +116,10 @@ class Worker:
             if self._process.stdin is not None:
                 self._process.stdin.close()
             self._process.wait(timeout=60)
+
+
+def turn(workers: list[Worker], number: int) -> list[Worker]:
+    """The order of one round: rotated by its number, every second one backwards, so that all come in all places."""
+    first = number // 2 % len(workers)
+    order = workers[first:] + workers[:first]
+    return order if number % 2 == 0 else order[::-1]

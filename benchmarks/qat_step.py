@@ -11,10 +11,10 @@ from statistics import median
 from typing import Any
 
 from benchmarks import peers
-from benchmarks.peers import PeerError, Worker
+from benchmarks.peers import PeerError, Worker, turn
 from benchmarks.records import Target, save, show, show_targets, spread
 
-BATCH, ROUNDS, SECONDS, THREADS = 128, 15, 1.0, 1
+BATCH, ROUNDS, SECONDS, THREADS = 128, 32, 0.4, 1
 WANTED = 1.5
 CLAIM = "A quantisation-aware training step costs at most 1.5 float steps of processor time"
 
@@ -33,10 +33,10 @@ def contestants(batch: int) -> tuple[list[Worker], list[str]]:
 
 
 def rounds(workers: list[Worker], count: int, seconds: float) -> dict[str, dict[str, list[float]]]:
-    """Seconds per step, by processor and by wall time, in every round; the order alternates."""
+    """Seconds per step, by processor and by wall time, in every round; the order changes."""
     found: dict[str, dict[str, list[float]]] = {w.name: {"cpu": [], "wall": []} for w in workers}
     for number in range(count):
-        for worker in workers if number % 2 == 0 else workers[::-1]:
+        for worker in turn(workers, number):
             answer = worker.ask(seconds=seconds)
             for clock in ("cpu", "wall"):
                 found[worker.name][clock].append(answer[clock] / answer["calls"])

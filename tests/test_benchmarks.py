@@ -132,3 +132,10 @@ def test_dominates_needs_every_figure():
     assert nngen.dominates(point(**better), rival)
     for key in better:
         assert not nngen.dominates(point(**{**better, key: 10}), rival)
+
+
+def test_everyone_comes_in_every_place():
+    turn = importlib.import_module("benchmarks.peers").turn
+    rounds = [turn(list("abc"), number) for number in range(6)]
+    assert all(sorted(order) == list("abc") for order in rounds)
+    assert all(sorted(order[place] for order in rounds) == list("aabbcc") for place in range(3))
