@@ -182,7 +182,14 @@ def _instance(
         if isinstance(value, Memory):
             memories[value.name] = value
             value = f'"{value.name}"'
-        values.append(f".{key}({value})")
+        values.append(f".{key}({_literal(value)})")
     wires = {"clk_i": "clk_i", "rst_ni": "rst_ni"} | ports
     bindings = ", ".join(f".{port}({wire})" for port, wire in wires.items())
     return f"  {module} #({', '.join(values)}) {name} ({bindings});"
+
+
+def _literal(value: Parameter | str) -> str:
+    """A parameter value; integers beyond 32 bits need a size in SystemVerilog."""
+    if isinstance(value, int) and not -(1 << 31) <= value < 1 << 31:
+        return f"{'-' if value < 0 else ''}64'sd{abs(value)}"
+    return str(value)
