@@ -75,9 +75,8 @@ def elementwise_stage(node: Node, lanes: int, in_bits: int, in_signed: bool, cha
             dsp,
         )
     if isinstance(op, Threshold):
-        count = op.thresholds.shape[1]
-        limit = 1 << in_bits
-        levels = np.clip(op.thresholds, -limit, limit - 1)
+        levels = _levels(node.name, op.thresholds, in_bits, in_signed)
+        count = levels.shape[1]
         rows = np.broadcast_to(levels, (channels.size, count))[channels] if len(levels) > 1 else levels[[0] * lanes]
         words = pack_lanes(rows.reshape(-1, lanes * count), in_bits + 1)
         table = Memory("thresholds", lanes * count * (in_bits + 1), words)
@@ -87,6 +86,21 @@ def elementwise_stage(node: Node, lanes: int, in_bits: int, in_signed: bool, cha
         raise DesignError(f"{node.name}: a look-up table per channel has no hardware unit; use one table")
     table = Memory("table", out.bits, pack_lanes(op.table[0][:, None], out.bits))
     return LookupStage(lanes, in_bits, in_signed, op.low, out.bits, out.signed, table)
+
+
+def _levels(name: str, thresholds: IntArray, in_bits: int, in_signed: bool) -> IntArray:
+    """Thresholds in `in_bits` + 1 signed bits; those that no channel can reach are dropped."""
+    limit = 1 << in_bits
+    largest = limit // 2 - 1 if in_signed else limit - 1
+    levels = thresholds[:, (thresholds <= largest).any(axis=0)]
+    if levels.shape[1] == 0:
+        levels = np.full_like(thresholds[:, :1], limit - 1)
+    if not in_signed and levels.max() > largest:
+        raise DesignError(
+            f"{name}: a threshold of some channels lies above every input, which has no sign; "
+            "use the same thresholds for all channels, or a requantize"
+        )
+    return np.clip(levels, -limit, limit - 1)
 
 
 def _per_channel(multiplier: IntArray, offset: IntArray, channels: IntArray, lanes: int) -> tuple[IntArray, IntArray]:
