@@ -82,3 +82,19 @@ def test_too_small_a_budget_says_by_how_much() -> None:
 def test_too_short_an_interval_names_the_layer() -> None:
     with pytest.raises(DesignError, match="conv: cannot run in 1 cycles"):
         fold_for_interval(small(), 1)
+
+
+@pytest.mark.parametrize(("span", "count"), [((-8, 7), 2), ((0, 15), 2)])
+def test_thresholds_out_of_reach_are_dropped(span: tuple[int, int], count: int) -> None:
+    builder = Builder()
+    wire = builder.add("x", ops.Input(Type((2,), span)))
+    graph = builder.graph((builder.add("t", ops.Threshold(np.array([[1, 5, 40]])), wire),))
+    assert carve(graph).units[0].stages[0].count == count
+
+
+def test_a_threshold_out_of_reach_in_one_channel_only_is_refused() -> None:
+    builder = Builder()
+    wire = builder.add("x", ops.Input(Type((2,), (0, 15))))
+    graph = builder.graph((builder.add("t", ops.Threshold(np.array([[5, 6], [5, 40]])), wire),))
+    with pytest.raises(DesignError, match="t: a threshold of some channels"):
+        carve(graph)

@@ -94,7 +94,7 @@ def _levels(name: str, thresholds: IntArray, in_bits: int, in_signed: bool) -> I
     largest = limit // 2 - 1 if in_signed else limit - 1
     levels = thresholds[:, (thresholds <= largest).any(axis=0)]
     if levels.shape[1] == 0:
-        levels = np.full_like(thresholds[:, :1], limit - 1)
+        levels = np.full_like(thresholds[:, :1], limit)
     if not in_signed and levels.max() > largest:
         raise DesignError(
             f"{name}: a threshold of some channels lies above every input, which has no sign; "
