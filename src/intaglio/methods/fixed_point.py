@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from intaglio.ir.errors import DataError, StructureError
+from intaglio.ir.errors import DataError, IntaglioError, ShapeError, StructureError
 from intaglio.methods.calibrate import Calibration, Observer, log2_scale
 from intaglio.methods.grid import Kind
 from intaglio.methods.method import (
@@ -143,7 +143,7 @@ class FixedPoint(Method):
         gm.eval()
         with torch.no_grad():
             for x in batches:
-                gm(x)
+                _show(gm, x)
         gm.train(training)
         for quantizer, observer in zip(placed, observers, strict=True):
             quantizer.observer = None
@@ -151,3 +151,16 @@ class FixedPoint(Method):
             with torch.no_grad():
                 quantizer.log2_scale.copy_(torch.from_numpy(log2))
             quantizer.to(batches[0].device)
+
+
+def _show(gm: GraphModule, x: Tensor) -> None:
+    """Run the network on calibration data; ShapeError where it does not accept them."""
+    try:
+        gm(x)
+    except IntaglioError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        raise ShapeError(
+            f"the network does not accept calibration data of shape {tuple(x.shape)} "
+            f"({str(error).partition(chr(10))[0]}); give inputs as its first layer takes them"
+        ) from error

@@ -55,12 +55,13 @@ def run(
     starts where the job cannot succeed.
     """
     with folder.lock():
-        state = State(job, folder, progress)
+        keys = _keys(job)
+        state = State(job, folder, progress, {step.name: key for step, key in keys})
         folder.write("recipe.yaml", yaml.safe_dump(job.model_dump(), sort_keys=False))
         if not _complete(job, folder):
             steps.check(state)
         found: list[Measurement] = []
-        for step, key in _keys(job):
+        for step, key in keys:
             announce(step, None)
             found += folder.step(step.name, key, lambda step=step: _timed(step, state))
             announce(step, _seconds(found, step.name))

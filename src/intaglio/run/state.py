@@ -1,7 +1,9 @@
 """What the steps of a run share: the job, the folder, and everything that can be rebuilt from them."""
 
+import shutil
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Thread
@@ -37,6 +39,7 @@ class State:
     job: Job
     folder: RunFolder
     progress: bool = False
+    keys: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @cached_property
     def data(self) -> Dataset:
@@ -61,6 +64,15 @@ class State:
     def calibration(self) -> Tensor:
         """Training inputs for calibration."""
         return self.data.train.x[:CALIBRATION]
+
+    def checkpoint(self, step: str) -> Path:
+        """Where the training of `step` keeps its state; what another recipe or other code left there is removed."""
+        home = self.folder.path / "checkpoints"
+        wanted = home / f"{step}-{self.keys.get(step, '')[:16]}"
+        for old in home.glob(f"{step}-*"):
+            if old != wanted:
+                shutil.rmtree(old)
+        return wanted
 
     @property
     def float_file(self) -> Path:

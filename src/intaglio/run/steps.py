@@ -39,8 +39,9 @@ def _found(
 
 def check(state: State) -> Product:
     """Fail before the long work: unknown names, shapes that do not fit, layers without a lowering."""
-    model = state.recipe.apply(state.fresh_model(), state.calibration)
-    check_traceable(model, state.data.test.x[:1])
+    example = state.data.test.x[:1]
+    check_traceable(state.fresh_model(), example)
+    check_traceable(state.recipe.apply(state.fresh_model(), state.calibration), example)
     device(state.job.hardware.device)
     missing = [tool for tool in doctor() if not (tool.found or tool.optional)]
     if missing:
@@ -58,7 +59,7 @@ def train(state: State) -> Product:
         plan.learning_rate,
         batch=plan.batch,
         seed=state.job.seed,
-        checkpoint=state.folder.path / "checkpoints" / "float",
+        checkpoint=state.checkpoint("train"),
         progress=state.progress,
     )
     state.folder.write(state.float_file.name, save(model.state_dict()))
@@ -86,7 +87,7 @@ def approximate(state: State) -> Product:
         batch=plan.batch,
         seed=state.job.seed,
         methods=state.recipe.methods,
-        checkpoint=state.folder.path / "checkpoints" / "tuned",
+        checkpoint=state.checkpoint("approximate"),
         progress=state.progress,
     )
     state.recipe.verify(model)
