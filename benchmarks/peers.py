@@ -21,6 +21,9 @@ WORKERS = Path(__file__).resolve().parent / "workers"
 
 TORCH = "torch==2.13.0"
 
+# Freed memory stays with the process: else some contestants pay page faults in every call and others, by chance, not.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+
 # Each inner tuple is one `pip install`; torch goes first, so that what follows finds it there.
 PEERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "qonnx": (("qonnx==1.0.0", "onnx==1.19.1", "onnxruntime==1.31.0", "setuptools<81"),),
@@ -76,7 +79,7 @@ class Worker:
         """Start it and wait until it is set up."""
         limits = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
         path = os.pathsep.join([str(self.program.parent), os.environ.get("PATH", "")])
-        env = {**os.environ, **limits, "OMP_WAIT_POLICY": "PASSIVE", "PATH": path, **self.environment}
+        env = {**os.environ, **limits, **ALLOCATOR, "OMP_WAIT_POLICY": "PASSIVE", "PATH": path, **self.environment}
         log = HOME / f"{self.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         script = WORKERS / f"run_{self.script or self.name}.py"
