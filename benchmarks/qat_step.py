@@ -88,7 +88,7 @@ def main(count: int = ROUNDS, seconds: float = SECONDS, batch: int = BATCH) -> N
     }
     notes = [
         "ours: power-of-two scales; ours_dyadic: scales with an 8-bit mantissa; both learned.",
-        "One thread each, freed memory kept (no page faults by chance); contestants take turns, a ratio is formed within a round.",
+        "One thread each, freed memory is kept; contestants take turns, a ratio is formed within a round.",
         *missing,
     ]
     versions = {worker.name: worker.setup["versions"] for worker in running}
