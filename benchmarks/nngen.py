@@ -112,7 +112,7 @@ def simulate_nngen(directory: Path) -> tuple[int, list[int]]:
 def ours(network: IntegerMlp, simd: tuple[int, ...], pe: tuple[int, ...], dsp: bool, flags: Iterable[str]) -> Point:
     """Carve, emit, simulate and synthesise our design."""
     folds = {f"dense{i}": Fold(s, p) for i, (s, p) in enumerate(zip(simd, pe, strict=True))}
-    design = carve(network.graph, folds, dsp=dsp)
+    design = carve(network.graph, folds, dsp=dsp, spare_luts=True)
     label = f"SIMD {','.join(map(str, simd))}" + ("" if set(pe) == {1} else f" PE {','.join(map(str, pe))}")
     rtl = emit(design, WORK / f"ours_{'_'.join(map(str, simd + pe))}_{'dsp' if dsp else 'lut'}")
     simulator = build(rtl, cache=CACHE)

@@ -51,7 +51,9 @@ def matmul_stage(node: Node, blocks: IntArray, skip: bool, in_bits: int, in_sign
     return MatMulStage(simd, pe, in_bits, in_signed, bits, signed_bits(*node.type.range), memory, dsp)
 
 
-def elementwise_stage(node: Node, lanes: int, in_bits: int, in_signed: bool, channels: IntArray, dsp: bool) -> Stage:
+def elementwise_stage(
+    node: Node, lanes: int, in_bits: int, in_signed: bool, channels: IntArray, dsp: bool, spare_luts: bool = False
+) -> Stage:
     """The stage of a Requantize, Threshold or Lookup; `channels[i]` is the IR channel of stream channel i."""
     op, out = node.op, node.type
     if isinstance(op, Requantize):
@@ -73,6 +75,7 @@ def elementwise_stage(node: Node, lanes: int, in_bits: int, in_signed: bool, cha
             *out.range,
             table,
             dsp,
+            table.in_block_ram(spare_luts),
         )
     if isinstance(op, Threshold):
         levels = _levels(node.name, op.thresholds, in_bits, in_signed)

@@ -83,14 +83,14 @@ class Design:
 
 
 def carve(
-    graph: Graph, folding: Mapping[str, Fold] | None = None, dsp: bool = True, block_rings: bool = False
+    graph: Graph, folding: Mapping[str, Fold] | None = None, dsp: bool = True, spare_luts: bool = False
 ) -> Design:
     """Choose units for `graph`; `folding` maps node names to a Fold (default: one lane).
 
-    `dsp` allows hard multipliers; `block_rings` puts even shallow row buffers into block RAM, to spare look-up tables.
+    `dsp` allows hard multipliers; `spare_luts` puts even shallow row buffers and tables into block RAM.
     Fork FIFOs come out as shallow as full rate allows. Raises DesignError where the Graph has no hardware form.
     """
-    return size_fifos(_Carver(graph, dict(folding or {}), dsp, block_rings).design())
+    return size_fifos(_Carver(graph, dict(folding or {}), dsp, spare_luts).design())
 
 
 def size_fifos(design: Design) -> Design:
@@ -136,8 +136,8 @@ class _Route:
 
 
 class _Carver:
-    def __init__(self, graph: Graph, folding: dict[str, Fold], dsp: bool, block_rings: bool) -> None:
-        self.graph, self.folding, self.dsp, self.block_rings = graph, folding, dsp, block_rings
+    def __init__(self, graph: Graph, folding: dict[str, Fold], dsp: bool, spare_luts: bool) -> None:
+        self.graph, self.folding, self.dsp, self.spare_luts = graph, folding, dsp, spare_luts
         self.units: list[AnyUnit] = []
         self.streams: list[Stream] = []
         self.routes: dict[int, list[_Route]] = {}
@@ -290,7 +290,7 @@ class _Carver:
         stream = self.streams[route.stream]
         blocks = weight_blocks(op, fold.simd, fold.pe, route.order)
         steps = sparse_steps(op, blocks, fold.simd)
-        window = replace(_window(node.name, stream, source.shape, op), prefer_block=self.block_rings)
+        window = replace(_window(node.name, stream, source.shape, op), spare_luts=self.spare_luts)
         window = replace(window, folds=op.weight.shape[0] // groups // fold.pe, steps=steps)
         core = matmul_stage(node, blocks, steps is not None, stream.bits, stream.signed, self.dsp)
         self._finish(index, node, window, [core], [route])
@@ -301,7 +301,7 @@ class _Carver:
         route = self._take(node.inputs[0], fold.simd, node.name)
         stream = self.streams[route.stream]
         total = isinstance(op, ops.SumPool)
-        window = replace(_window(node.name, stream, source.shape, op), prefer_block=self.block_rings)
+        window = replace(_window(node.name, stream, source.shape, op), spare_luts=self.spare_luts)
         window = replace(
             window,
             groups=source.shape[0] // fold.simd,
@@ -363,7 +363,7 @@ class _Carver:
     def _stage(self, node: Node, lanes: int, bits: int, signed: bool, order: IntArray) -> Stage:
         shape = node.type.shape
         channels = order if len(shape) == 1 else np.arange(shape[0])
-        return elementwise_stage(node, lanes, bits, signed, channels, self.dsp)
+        return elementwise_stage(node, lanes, bits, signed, channels, self.dsp, self.spare_luts)
 
     def _finish(
         self, index: int, node: Node, issuer: Window | Gate | Add | Concat, stages: list[Stage], inputs: list[_Route]

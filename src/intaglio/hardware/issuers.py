@@ -37,7 +37,7 @@ class Window:
     groups: int = 1
     folds: int = 1
     steps: Steps | None = None
-    prefer_block: bool = False
+    spare_luts: bool = False
 
     @property
     def module(self) -> str:
@@ -81,7 +81,7 @@ class Window:
     @property
     def block(self) -> bool:
         """Whether the ring lives in block RAM: when it is deep, or look-up tables are to be spared."""
-        return self.prefer_block or self.rows * self.row_beats > 64
+        return self.spare_luts or self.rows * self.row_beats > 64
 
     @property
     def latency(self) -> int:

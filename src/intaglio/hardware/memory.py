@@ -46,6 +46,6 @@ class Memory:
         """Number of words."""
         return len(self.words)
 
-    def in_block_ram(self) -> bool:
+    def in_block_ram(self, spare_luts: bool = False) -> bool:
         """Whether a block RAM is worth it: small or shallow tables are cheaper in logic."""
-        return self.depth >= 32 and self.depth * self.width >= 1024
+        return self.depth >= 16 if spare_luts else self.depth >= 32 and self.depth * self.width >= 1024

@@ -118,6 +118,7 @@ class RequantizeStage:
     high: int
     table: Memory
     dsp: bool
+    block: bool = False
     module: str = "ig_requantize"
     latency: int = 4
 
@@ -140,6 +141,7 @@ class RequantizeStage:
             "WORDS": self.table.depth,
             "FILE": self.table,
             "DSP": int(self.dsp),
+            "BLOCK": int(self.block),
         }
 
 

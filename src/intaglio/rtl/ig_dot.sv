@@ -4,8 +4,8 @@
 //
 // DSP = 1: one `ig_multiply` per lane, products registered, then an adder tree with a register every second level.
 // DSP = 0: bit planes. For each bit j of the weights, the sum over s of (w[s][j] ? a[s] : 0); then the planes are
-// added with weights 2^j, the sign's negative. Neighbouring lanes share the sum a[s] + a[s+1], so that the first
-// addition of each plane is a choice among {0, a[s], a[s+1], a[s] + a[s+1]}: two LUT4 per bit and no adder.
+// added with weights 2^j, the sign's negative. The choice is a register whose synchronous reset is the weight bit, so
+// it takes no logic: flip-flops, of which there is one per bit of a and plane, are traded for look-up tables.
 module ig_dot #(
   parameter int unsigned SIMD = 8,      // lanes
   parameter int unsigned A_BITS = 8,    // bits of an activation
@@ -21,7 +21,7 @@ module ig_dot #(
   output logic [SumBits-1:0]            sum_o
 );
   localparam int unsigned Depth = $clog2(SIMD);
-  localparam int unsigned Latency = 1 + (Depth + 1) / 2;
+  localparam int unsigned Latency = (Depth + 1) / 2;
 
   // Bit i: whether a register stands behind level i, when `Latency` of them are spread over `levels`.
   function automatic int unsigned spread(input int unsigned levels);
@@ -52,54 +52,26 @@ module ig_dot #(
     );
     assign sum_o = SumBits'(signed'(sum));
   end else begin : g_planes
-    // Adder levels: Depth within a plane, Across between planes; the registers are spread evenly over them.
+    // An activation passes a weight bit in a register with synchronous reset; then adders within and across planes.
     localparam int unsigned Across = $clog2(Planes);
-    localparam int unsigned Pairs = (SIMD + 1) / 2;
-    localparam int unsigned PairBits = SIMD == 1 ? A_BITS : A_BITS + 1;
     localparam int unsigned PlaneBits = A_BITS + Depth;
     localparam int unsigned Registers = spread(Depth + Across);
-
-    for (genvar p = 0; p < Pairs; p++) begin : g_pair
-      logic [PairBits-1:0] first, second, both;
-      if (A_SIGNED != 0) begin : g_signed
-        assign first = PairBits'(signed'(a_i[2*p]));
-      end else begin : g_unsigned
-        assign first = PairBits'(a_i[2*p]);
-      end
-      if (2 * p + 1 == SIMD) begin : g_odd
-        assign second = '0;
-        assign both = first;
-      end else if (A_SIGNED != 0) begin : g_second_signed
-        assign second = PairBits'(signed'(a_i[2*p+1]));
-        assign both = first + second;
-      end else begin : g_second
-        assign second = PairBits'(a_i[2*p+1]);
-        assign both = first + second;
-      end
-    end
 
     logic [Planes*PlaneBits-1:0] plane;
     for (genvar j = 0; j < Planes; j++) begin : g_plane
       localparam int unsigned Bit = j < W_BITS ? j : W_BITS - 1;
-      logic [Pairs*PairBits-1:0] choice_d, choice;
-      for (genvar p = 0; p < Pairs; p++) begin : g_choice
-        logic [1:0] bits;
-        assign bits[0] = w_i[2*p][Bit];
-        assign bits[1] = 2 * p + 1 < SIMD ? w_i[2*p+1 < SIMD ? 2*p+1 : 0][Bit] : 1'b0;
-        assign choice_d[p*PairBits+:PairBits] =
-            bits[1] ? (bits[0] ? g_pair[p].both : g_pair[p].second)
-                    : (bits[0] ? g_pair[p].first : '0);
-      end
-      if (Depth != 0 && (Registers & 1) != 0) begin : g_register
-        always_ff @(posedge clk_i) choice <= choice_d;
-      end else begin : g_wire
-        assign choice = choice_d;
+      logic [SIMD*A_BITS-1:0] gated;
+      for (genvar s = 0; s < SIMD; s++) begin : g_gate
+        always_ff @(posedge clk_i) begin
+          if (!w_i[s][Bit]) gated[s*A_BITS+:A_BITS] <= '0;
+          else gated[s*A_BITS+:A_BITS] <= a_i[s];
+        end
       end
       ig_tree #(
-        .COUNT(Pairs), .BITS(PairBits), .SIGNED(A_SIGNED), .SHIFT(0), .NEGATE(0),
-        .REGISTERS(Registers >> 1)
+        .COUNT(SIMD), .BITS(A_BITS), .SIGNED(A_SIGNED), .SHIFT(0), .NEGATE(0),
+        .REGISTERS(Registers)
       ) u_tree (
-        .clk_i, .x_i(choice), .sum_o(plane[j*PlaneBits+:PlaneBits])
+        .clk_i, .x_i(gated), .sum_o(plane[j*PlaneBits+:PlaneBits])
       );
     end
 

@@ -23,7 +23,8 @@ module ig_requantize #(
   parameter int unsigned WORDS      = 1,   // pulses per period of m and o
   // $readmemh file of WORDS words
   parameter FILE = "",  // verilog_lint: waive explicit-parameter-storage-type
-  parameter int unsigned DSP        = 1    // 1: multiplier blocks, 0: adders
+  parameter int unsigned DSP        = 1,   // 1: multiplier blocks, 0: adders
+  parameter int unsigned BLOCK      = 0    // 1: constants in block RAM, 0: in logic
 ) (
   input  logic                      clk_i,
   input  logic                      rst_ni,
@@ -74,7 +75,7 @@ module ig_requantize #(
     assign address = address_q;
   end
   ig_rom #(
-    .WIDTH(LANES * Pair), .DEPTH(WORDS), .FILE(FILE), .BLOCK(0)
+    .WIDTH(LANES * Pair), .DEPTH(WORDS), .FILE(FILE), .BLOCK(BLOCK)
   ) u_rom (
     .clk_i, .addr_i(address), .data_o(word)
   );
