@@ -35,8 +35,7 @@ def _lane(unit: UnitRow, end: int, grid: Iterable[float]) -> Markup:
         tip = f"{unit.name}, frame {span.frame}: cycles {number(span.start)} to {number(span.stop)}"
         width = max((span.stop - span.start) / end, 0.002)
         shapes.append(rect(span.start / end, 5, width, HEIGHT - 10, f"frame frame-{span.frame % 3}", tip))
-    first = unit.spans[0] if unit.spans else None
-    value = number(first.stop - first.start) if first else "–"
+    value = number(unit.cycles) if unit.spans else "–"
     return row(unit.name, unit.kind, canvas(HEIGHT, shapes, f"{unit.name}: cycles in which it works"), value)
 
 
