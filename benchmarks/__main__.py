@@ -10,6 +10,7 @@ CLAIMS = {
     "qat_step": "processor time of a 4-bit training step over the float step's, beside Brevitas",
     "nngen": "area and cycles of the int8 jet MLP on ECP5 beside NNgen",
     "equality": "PyTorch = Graph = simulated hardware on MNIST, and modelled = simulated cycles",
+    "placement": "cells and clock of the pruned 4-bit MNIST networks on an ECP5-85F",
     "mnist_accuracy": "what 8 bits, 4 bits and pruning cost in accuracy on MNIST (hours)",
 }
 
