@@ -62,6 +62,7 @@ def equal(model: nn.Module, graph: Graph, x: Tensor, batch: int = 256) -> int:
     """How many output integers differ between the frozen network in float64 and the Graph, over all inputs
     `x`."""
     gm = freeze(model)
+    _shapes(gm, x)
     wrong = 0
     for part in x.split(batch):
         with torch.no_grad():
@@ -107,6 +108,7 @@ class _Shapes(fx.Interpreter):
     def __init__(self, gm: GraphModule) -> None:
         super().__init__(gm)
         self.shapes: dict[Node, tuple[int, ...]] = {}
+        self.extra_traceback = False  # our messages say where
 
     def run_node(self, n: Node) -> Any:
         """Run one node."""
@@ -120,6 +122,10 @@ class _Shapes(fx.Interpreter):
                 f"{n.target if n.op == 'call_module' else n.name}: does not accept an input of shape "
                 f"{', '.join(map(str, before))} ({_first_line(error)}); compare the example with the first layer"
             ) from error
+        if n.op == "call_module" and not isinstance(value, Tensor):
+            kind = type(self.fetch_attr(str(n.target))).__name__
+            given = type(value).__name__
+            raise UnsupportedLayer(f"{n.target} ({kind}): has no integer form, it gives a {given}; {_REMEDY}")
         if isinstance(value, Tensor) and n.op != "output":
             self.shapes[n] = tuple(value.shape)
         return value

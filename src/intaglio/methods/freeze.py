@@ -45,7 +45,8 @@ def freeze(model: nn.Module) -> GraphModule:
         return gm
     gm = gm.double().eval()
     for name, module in gm.named_modules():
-        if not any(True for _ in module.children()):
+        own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        if own:  # a layer, or the original of a parametrisation
             require_finite(name, module)
     _drop(gm)
     _averages(gm)

@@ -126,6 +126,8 @@ def weighted_layers(model: nn.Module, select: str | Iterable[str] = "*") -> list
         (name, module) for name, module in model.named_modules() if isinstance(module, WEIGHTED)
     ]
     chosen = [(name, module) for name, module in layers if matches(name, module, select)]
+    if not layers:
+        raise RecipeError(f"{_kind(model)}: the network has no layer with weights; known: Linear, Conv1d, Conv2d")
     if not chosen:
         pattern = select if isinstance(select, str) else ", ".join(select)
         names = [name for name, _ in layers]
@@ -143,8 +145,8 @@ def _kind(module: nn.Module) -> str:
 
 
 def require_finite(name: str, module: nn.Module) -> None:
-    """Raise RangeError naming the layer and the first parameter that holds a NaN or an infinity."""
-    for key, value in module.named_parameters():
+    """Raise RangeError naming the layer and the first parameter or statistic that holds a NaN or an infinity."""
+    for key, value in (*module.named_parameters(), *module.named_buffers()):
         bad = int((~torch.isfinite(value)).sum())
         if bad:
             raise RangeError(
