@@ -13,13 +13,12 @@ from intaglio.cli import app
 from intaglio.hardware.place import DEVICES
 from intaglio.hardware.simulate import build
 from intaglio.ir.errors import ToolError
-from intaglio.measure import NAMES, Measurement, RunFolder, load
-from intaglio.models import MODELS
+from intaglio.measure import NAMES, RunFolder, load
 from intaglio.run import pipeline, steps
 from intaglio.run.job import load_job
 from intaglio.run.pipeline import passed
 from intaglio.run.state import State
-from tests.run.tiny import STEPS, network, recipe
+from tests.run.tiny import STEPS, findings, recipe
 
 PRODUCED = {
     "top1", "float_top1", "mismatches.torch_graph", "mismatches.graph_rtl", "mismatches.graph_netlist",
@@ -32,22 +31,8 @@ FILES = {"recipe.yaml", "graph.txt", "measurements.json", "model.safetensors", "
          "report.html", "report.json", "rtl", "logs", "steps"}  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tiny_network():
-    MODELS["tiny"] = network
-    yield
-    del MODELS["tiny"]
-
-
 def call(path: Path, out: Path, *words: str) -> Result:
     return CliRunner().invoke(app, ["run", str(path), "--out", str(out), *words])
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, Result]:
-    """A finished run, which no test changes, and what its command printed."""
-    path = tmp_path_factory.mktemp("tiny")
-    return path / "run", call(recipe(path / "tiny.yaml"), path / "run", "--json")
 
 
 @pytest.fixture
@@ -60,11 +45,6 @@ def copied(finished, tmp_path) -> tuple[Path, Path]:
 def done(folder: Path) -> dict[str, float]:
     """When each step was marked finished."""
     return {name: (folder / "steps" / f"{name}.json").stat().st_mtime_ns for name in STEPS}
-
-
-def findings(folder: Path) -> list[Measurement]:
-    """All measurements but the durations."""
-    return [m for m in RunFolder(folder).read_measurements() if m.name != "duration.s"]
 
 
 def repeated(folder: Path, before: dict[str, float]) -> set[str]:

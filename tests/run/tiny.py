@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 from torch import nn
 
+from intaglio.measure import Measurement, RunFolder
 from intaglio.models import MODELS
 
 JOB = {
@@ -28,6 +29,11 @@ def recipe(path: Path, **changes: object) -> Path:
     """Write the job as a recipe, with some of its sections replaced."""
     path.write_text(yaml.safe_dump({**JOB, **changes}, sort_keys=False))
     return path
+
+
+def findings(folder: Path) -> list[Measurement]:
+    """All measurements of a run but the durations."""
+    return [m for m in RunFolder(folder).read_measurements() if m.name != "duration.s"]
 
 
 if __name__ == "__main__":
