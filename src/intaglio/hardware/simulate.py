@@ -7,7 +7,7 @@ after a two-cycle reset.
 import ctypes
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
@@ -47,6 +47,8 @@ _QUIET = ("-DNDEBUG",)
 _RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 _LARGE_BYTES = 1_500_000
 _LIBRARY = "dut.so"
+_COMMON = "common.h"
+_HEADERS = ("array", "cstdint", "cstdio", "cstring", "memory", "stdexcept", "string", "vector", "verilated.h")
 # Constructing a Verilated model changes the working directory of the process for a moment.
 _CONSTRUCT = threading.Lock()
 
@@ -236,7 +238,8 @@ def _make_verilator(rtl: Rtl, work: Path, optimise: int, cache: Path | None) -> 
     names = copy_design(rtl, work)
     tools.verilate([*_VERILATOR, "--Mdir", "obj", "--top-module", rtl.top, *names], work)
     include = tools.verilator_root() / "include"
-    flags = [*_CPP, *_VERILATED, f"-O{optimise}", f"-I{include}", f"-I{include / 'vltstd'}", "-Iobj", "-I."]
+    flags = _verilated_flags(include, optimise)
+    flags += ["-Iobj", "-I.", "-include", str(_headers(include, flags, cache) / _COMMON)]
     _write_driver(work, "adapter_verilator.cpp", "")
     objects = _compile_units(work, flags, sorted((work / "obj").glob("*.cpp")))
     runtime = _runtime(include, cache)
@@ -289,14 +292,33 @@ def _link(work: Path, objects: list[str]) -> None:
             path.unlink()
 
 
+def _verilated_flags(include: Path, optimise: int) -> list[str]:
+    return [*_CPP, *_VERILATED, f"-O{optimise}", f"-I{include}", f"-I{include / 'vltstd'}"]
+
+
+def _once(kind: str, make: Callable[[Path], None], cache: Path | None, *parts: object) -> Path:
+    """A cache entry that depends on the versions of Verilator and the compiler, and on `parts`."""
+    compiler = tools.compiler()
+    key = digest(tools.package_version("verilator"), compiler, tools.compiler_version(compiler), *parts)
+    return cached(kind, key, make, cache)
+
+
 def _runtime(include: Path, cache: Path | None) -> Path:
     """Verilator's run-time library, compiled once per version and compiler."""
+    flags = _verilated_flags(include, 2)
 
     def make(work: Path) -> None:
         for name in _RUNTIME:
-            flags = [*_CPP, *_VERILATED, "-O2", f"-I{include}", f"-I{include / 'vltstd'}"]
             tools.compile_cpp([*flags, "-c", str(include / name), "-o", f"{name}.o"], work)
 
-    version = tools.package_version("verilator")
-    key = digest(version, tools.compiler(), tools.compiler_version(tools.compiler()), _CPP, _VERILATED)
-    return cached("runtime", key, make, cache)
+    return _once("runtime", make, cache, flags)
+
+
+def _headers(include: Path, flags: list[str], cache: Path | None) -> Path:
+    """The headers that every design includes, compiled once: reading them takes longer than most designs."""
+
+    def make(work: Path) -> None:
+        (work / _COMMON).write_text("".join(f"#include <{name}>\n" for name in _HEADERS))
+        tools.compile_cpp([*flags, "-x", "c++-header", _COMMON, "-o", f"{_COMMON}.gch"], work)
+
+    return _once("headers", make, cache, flags, _HEADERS)
