@@ -285,3 +285,12 @@ def test_inexact_widths_are_refused():
     quantised.get_submodule("0").bias.data.fill_(2.0**25)
     with pytest.raises(RangeError, match=r"0\.bias.*float64"):
         lower(quantised, x[:1])
+
+
+def test_a_hardtanh_at_the_output_of_per_channel_weights():
+    """Its input has a scale per channel and no quantiser follows: channels are brought on one scale, once."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4, bias=False), nn.Hardtanh()).eval()
+    x = torch.rand(5, 3)
+    small = Recipe(FixedPoint(per_channel=True)).apply(model, x)
+    assert equal(small, lower(small, x[:1]), x) == 0

@@ -166,7 +166,8 @@ def _relu(module: nn.ReLU, scope: Scope, x: int) -> int:
 
 @lower.register
 def _hardtanh(module: nn.Hardtanh, scope: Scope, x: int) -> int:
-    wire = scope.type(uniform(scope, x))
+    x = uniform(scope, x)
+    wire = scope.type(x)
     bounds = [Fraction(float(bound)) / wire.scale[0] for bound in (module.min_val, module.max_val)]
     if any(bound.denominator != 1 for bound in bounds):
         raise scope.fail(
@@ -174,7 +175,7 @@ def _hardtanh(module: nn.Hardtanh, scope: Scope, x: int) -> int:
             f"clips at {module.min_val:g} and {module.max_val:g}, which are not multiples of the "
             f"step {float(wire.scale[0]):g} here: put a quantiser right after it, or use ReLU",
         )
-    return _clip(scope, uniform(scope, x), int(bounds[0]), int(bounds[1]))
+    return _clip(scope, x, int(bounds[0]), int(bounds[1]))
 
 
 def _clip(scope: Scope, x: int, low: int, high: int | None) -> int:
