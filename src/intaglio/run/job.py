@@ -51,7 +51,7 @@ class Job(_Section):
     data: str = "digits"
     seed: int = 0
     train: Training = Training()
-    methods: list[dict[str, dict[str, Any] | None]] = []
+    methods: list[str | dict[str, dict[str, Any] | None]] = []
     tune: Training = Training()
     hardware: Hardware = Hardware()
     verify: Verification = Verification()
