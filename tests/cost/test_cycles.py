@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.random_graphs import RandomGraph
 
 from intaglio.hardware.design import Design, Fold, carve
 from intaglio.ir import ops
@@ -100,3 +101,12 @@ def test_a_shallow_join_is_a_deadlock_with_a_message() -> None:
     starved = design.with_depths({design.forks[0].name: (1, 1)})
     with pytest.raises(DesignError, match="deadlock"):
         _ = starved.latency
+
+
+@pytest.mark.parametrize("seed", [50047])
+def test_sized_fifos_keep_every_interval_short(seed: int) -> None:
+    """Depths that let frames alternate between a short and a long interval are not enough."""
+    made = RandomGraph(seed)
+    design = carve(made.graph, made.folding)
+    distances = np.diff(design.timing(design.warm_up + 24).last_out)[-24:]
+    assert set(distances.tolist()) == {design.interval}

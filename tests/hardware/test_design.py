@@ -84,7 +84,7 @@ def test_too_short_an_interval_names_the_layer() -> None:
         fold_for_interval(small(), 1)
 
 
-@pytest.mark.parametrize(("span", "count"), [((-8, 7), 2), ((0, 15), 2)])
+@pytest.mark.parametrize(("span", "count"), [((-8, 7), 2), ((0, 15), 2), ((0, 4), 1), ((2, 5), 1)])
 def test_thresholds_out_of_reach_are_dropped(span: tuple[int, int], count: int) -> None:
     builder = Builder()
     wire = builder.add("x", ops.Input(Type((2,), span)))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from intaglio.cost.cycles import longest_interval
 from intaglio.hardware.design import Design, Fold, carve
 from intaglio.hardware.emit import emit
 from intaglio.hardware.simulate import Backend, Simulator, build
@@ -69,7 +70,8 @@ def _saturated(design: Design, simulator: Simulator, inputs: np.ndarray, finding
     entered = (result.trace.first_in - first).tolist()
     expected = [t - model.first_in[0] for t in model.first_in]
     findings.note(entered == expected, f"{tag}: first beats modelled {expected[:6]}, simulated {entered[:6]}")
-    findings.interval = (model.interval, simulated[-1] - simulated[-2])
+    findings.interval = (design.interval, longest_interval(simulated))
+    findings.note(design.interval == longest_interval(simulated), f"{tag}: interval {findings.interval}")
 
 
 def _isolated(design: Design, simulator: Simulator, inputs: np.ndarray, findings: Findings, tag: str) -> None:

@@ -7,11 +7,20 @@ is always valid and a sink that is always ready, and since the units form a Kahn
 that finishes here finishes under any stalls: a deadlock shows up as a recurrence that stops.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from intaglio.hardware.issuers import Add, Concat, Gate, Window
 from intaglio.hardware.units import AnyUnit, Fork, Stream, Unit, Width
+
+PERIOD = 12  # distances between frames that are looked at once the pipeline is full
+
+
+def longest_interval(last_out: Iterable[int]) -> int:
+    """The longest of the last `PERIOD` distances between consecutive entries (cycle numbers, at least two)."""
+    recent = [int(cycle) for cycle in last_out][-PERIOD - 1 :]
+    return max(b - a for a, b in pairwise(recent))
 
 
 @dataclass
@@ -263,8 +272,12 @@ class Timing:
 
     @property
     def interval(self) -> int:
-        """Cycles between the last beats of the last two frames."""
-        return self.last_out[-1] - self.last_out[-2]
+        """Longest distance between the last beats of consecutive frames, over the last `PERIOD` of them.
+
+        A pipeline whose FIFOs are too shallow can alternate between short and long intervals; only the longest is safe
+        to promise.
+        """
+        return longest_interval(self.last_out)
 
 
 def schedule(units: Sequence[AnyUnit], streams: Sequence[Stream], source: int, sink: int, frames: int) -> Timing:

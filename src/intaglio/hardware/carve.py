@@ -52,7 +52,14 @@ def matmul_stage(node: Node, blocks: IntArray, skip: bool, in_bits: int, in_sign
 
 
 def elementwise_stage(
-    node: Node, lanes: int, in_bits: int, in_signed: bool, channels: IntArray, dsp: bool, spare_luts: bool = False
+    node: Node,
+    span: tuple[int, int],
+    lanes: int,
+    in_bits: int,
+    in_signed: bool,
+    channels: IntArray,
+    dsp: bool,
+    spare_luts: bool = False,
 ) -> Stage:
     """The stage of a Requantize, Threshold or Lookup; `channels[i]` is the IR channel of stream channel i."""
     op, out = node.op, node.type
@@ -78,12 +85,12 @@ def elementwise_stage(
             table.in_block_ram(spare_luts),
         )
     if isinstance(op, Threshold):
-        levels = _levels(node.name, op.thresholds, in_bits, in_signed)
+        levels, base = _levels(node.name, op, span, in_bits, in_signed)
         count = levels.shape[1]
         rows = np.broadcast_to(levels, (channels.size, count))[channels] if len(levels) > 1 else levels[[0] * lanes]
         words = pack_lanes(rows.reshape(-1, lanes * count), in_bits + 1)
         table = Memory("thresholds", lanes * count * (in_bits + 1), words)
-        return ThresholdStage(lanes, in_bits, in_signed, count, op.base, out.bits, out.signed, table)
+        return ThresholdStage(lanes, in_bits, in_signed, count, base, out.bits, out.signed, table)
     assert isinstance(op, Lookup)
     if len(op.table) > 1:
         raise DesignError(f"{node.name}: a look-up table per channel has no hardware unit; use one table")
@@ -91,19 +98,21 @@ def elementwise_stage(
     return LookupStage(lanes, in_bits, in_signed, op.low, out.bits, out.signed, table)
 
 
-def _levels(name: str, thresholds: IntArray, in_bits: int, in_signed: bool) -> IntArray:
-    """Thresholds in `in_bits` + 1 signed bits; those that no channel can reach are dropped."""
-    limit = 1 << in_bits
-    largest = limit // 2 - 1 if in_signed else limit - 1
-    levels = thresholds[:, (thresholds <= largest).any(axis=0)]
-    if levels.shape[1] == 0:
-        levels = np.full_like(thresholds[:, :1], limit)
-    if not in_signed and levels.max() > largest:
+def _levels(name: str, op: Threshold, span: tuple[int, int], in_bits: int, in_signed: bool) -> tuple[IntArray, int]:
+    """Thresholds between which inputs of the proved `span` can lie, and the base that the ones below them add up to."""
+    low, high = span
+    below = (op.thresholds <= low).all(axis=0)
+    kept = op.thresholds[:, ~below & (op.thresholds <= high).any(axis=0)]
+    base = op.base + int(below.sum())
+    if kept.shape[1] == 0:
+        raise DesignError(f"{name}: no input comes to a threshold, the output is always {base}; remove the layer")
+    levels = np.clip(kept, low, high + 1)
+    if not in_signed and levels.max() >= 1 << in_bits:
         raise DesignError(
             f"{name}: a threshold of some channels lies above every input, which has no sign; "
             "use the same thresholds for all channels, or a requantize"
         )
-    return np.clip(levels, -limit, limit - 1)
+    return levels, base
 
 
 def _per_channel(multiplier: IntArray, offset: IntArray, channels: IntArray, lanes: int) -> tuple[IntArray, IntArray]:

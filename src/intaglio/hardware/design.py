@@ -7,7 +7,7 @@ from math import ceil, gcd
 
 import numpy as np
 
-from intaglio.cost.cycles import Timing, schedule
+from intaglio.cost.cycles import PERIOD, Timing, schedule
 from intaglio.hardware.carve import elementwise_stage, matmul_stage, sparse_steps, weight_blocks
 from intaglio.hardware.issuers import Add, Concat, Gate, Issuer, Window
 from intaglio.hardware.memory import IntArray, signed_bits
@@ -18,6 +18,7 @@ from intaglio.ir.errors import DesignError
 from intaglio.ir.graph import Graph, Node
 
 ELEMENTWISE = (ops.Requantize, ops.Threshold, ops.Lookup)
+WIDEST_WINDOW = 30  # bits of a value in ig_window, whose padding is a 32-bit parameter
 UNSIZED = 1 << 15  # depth of a fork's FIFOs until they are sized
 
 
@@ -51,8 +52,8 @@ class Design:
 
     @cached_property
     def warm_up(self) -> int:
-        """Frames after which a saturated pipeline is full and hence periodic: what all of its buffers can hold."""
-        return 3 + sum(_capacity(unit, self.streams) for unit in self.units)
+        """Frames of a run that shows the interval: as many as all buffers can hold, and then some."""
+        return PERIOD + 3 + sum(_capacity(unit, self.streams) for unit in self.units)
 
     @cached_property
     def latency(self) -> int:
@@ -188,6 +189,8 @@ class _Carver:
     def _offer(self, index: int, route: _Route) -> None:
         """Make `route` available to every use of node `index`, through a fork if there are several."""
         uses = self.uses[index]
+        if uses == 0:
+            raise DesignError(f"{self.graph.nodes[index].name}: nothing reads its result; remove it from the graph")
         if uses == 1:
             self.routes[index] = [route]
             return
@@ -363,7 +366,9 @@ class _Carver:
     def _stage(self, node: Node, lanes: int, bits: int, signed: bool, order: IntArray) -> Stage:
         shape = node.type.shape
         channels = order if len(shape) == 1 else np.arange(shape[0])
-        return elementwise_stage(node, lanes, bits, signed, channels, self.dsp, self.spare_luts)
+        return elementwise_stage(
+            node, self.graph.nodes[node.inputs[0]].type.range, lanes, bits, signed, channels, self.dsp, self.spare_luts
+        )
 
     def _finish(
         self, index: int, node: Node, issuer: Window | Gate | Add | Concat, stages: list[Stage], inputs: list[_Route]
@@ -394,7 +399,7 @@ class _Carver:
 def vector_order(graph: Graph, index: int) -> IntArray:
     """Flat IR index of each value of a wire in the order in which the hardware streams it."""
     node = graph.nodes[index]
-    while len(node.type.shape) == 1 and isinstance(node.op, (*ELEMENTWISE, ops.Reshape)):
+    while len(node.type.shape) == 1 and isinstance(node.op, (*ELEMENTWISE, ops.Reshape, ops.Add)):
         node = graph.nodes[node.inputs[0]]
     alone = len(graph.users(graph.nodes.index(node))) == 1
     return np.arange(node.type.size) if isinstance(node.op, ops.Input) and alone else _layout(node.type.shape)[2]
@@ -412,6 +417,11 @@ def _window(
     name: str, stream: Stream, shape: tuple[int, ...], op: ops.MatMul | ops.Conv2d | ops.MaxPool | ops.SumPool
 ) -> Window:
     channels, height, width = shape if len(shape) == 3 else (shape[0], 1, 1)
+    if stream.bits > WIDEST_WINDOW:
+        raise DesignError(
+            f"{name}: its input has {stream.bits} bits, and a window carries at most {WIDEST_WINDOW}; "
+            "requantise it first"
+        )
     window = Window(stream.lanes, stream.bits, stream.signed, height, width, channels)
     if isinstance(op, ops.MatMul):
         return window

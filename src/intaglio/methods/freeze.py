@@ -28,6 +28,7 @@ from intaglio.methods.stack import integers
 
 MERGED_MANTISSA = 8
 AFFINE_MANTISSA = 12
+NEGLIGIBLE = 2.0**-24  # of the largest gain: below it, a channel is its offset
 _DROPPED = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.Identity)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _FROZEN = "intaglio_frozen"
@@ -181,6 +182,8 @@ def _merge(layer: nn.Module, gain: Tensor, offset: Tensor) -> None:
     whole, scales = integers(layer)
     wanted = np.array([float(s) for s in scales]) * np.abs(gain.numpy())
     wanted = np.broadcast_to(wanted, gain.shape)
+    negligible = wanted < wanted.max() * NEGLIGIBLE  # a channel that is constant in all but name
+    wanted, gain = np.where(negligible, 0.0, wanted), gain.masked_fill(torch.from_numpy(negligible), 0.0)
     snapped = np.where(wanted == 0, 1.0, round_mantissa(wanted, MERGED_MANTISSA))
     real = np.where(wanted == 0, 0.0, snapped / np.array([float(s) for s in scales]) * np.sign(gain.numpy()))
     sign = np.sign(gain.numpy()).astype(np.int64).reshape(-1, *[1] * (whole.ndim - 1))

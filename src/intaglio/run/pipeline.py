@@ -16,8 +16,9 @@ from intaglio.run import steps, summary
 from intaglio.run.job import Job
 from intaglio.run.state import State
 
-SOFTWARE = ("ir", "methods", "models", "datasets", "train.py", "trace.py")
-HARDWARE = ("ir", "hardware", "rtl", "cost")
+SOFTWARE = ("ir", "methods", "models", "datasets", "train.py", "trace.py", "run", "measure.py")
+CHECKS = ("torch_graph", "graph_rtl", "graph_netlist", "verilator_cxxrtl")
+HARDWARE = ("ir", "hardware", "rtl", "cost", "run", "measure.py")
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,11 @@ def run(
     starts where the job cannot succeed.
     """
     with folder.lock():
-        keys = _keys(job)
-        state = State(job, folder, progress, {step.name: key for step, key in keys})
+        state = State(job, folder, progress)
+        keys = _keys(state)
+        state.keys = {step.name: key for step, key in keys}
         folder.write("recipe.yaml", yaml.safe_dump(job.model_dump(), sort_keys=False))
-        if not _complete(job, folder):
+        if not all(folder.finished(step.name, key) is not None for step, key in keys):
             steps.check(state)
         found: list[Measurement] = []
         for step, key in keys:
@@ -73,27 +75,28 @@ def run(
 
 
 def passed(measurements: tuple[Measurement, ...]) -> bool:
-    """Whether every check held: no mismatch anywhere, and modelled cycles equal to simulated ones."""
-    wrong = [m for m in measurements if m.name.startswith("mismatches.") and m.value]
+    """Whether every check was made and held: no mismatch, and modelled cycles equal to simulated ones."""
+    checks = [find(measurements, f"mismatches.{name}") for name in CHECKS]
     pairs = [
         (find(measurements, name, "modelled"), find(measurements, name, "simulated"))
         for name in ("cycles.latency", "cycles.interval")
     ]
-    return not wrong and all(a is not None and b is not None and a.value == b.value for a, b in pairs)
+    return all(check is not None and check.value == 0 for check in checks) and all(
+        a is not None and b is not None and a.value == b.value for a, b in pairs
+    )
 
 
-def _keys(job: Job) -> list[tuple[Step, str]]:
-    """Every step with the key of all that it depends on, the earlier steps included."""
-    content: dict[str, Any] = job.model_dump()
-    key, result = "", []
+def _keys(state: State) -> list[tuple[Step, str]]:
+    """Every step with the key of all that it depends on: versions, data, job, our code, and the earlier steps."""
+    content: dict[str, Any] = state.job.model_dump()
+    data = [
+        tensor.numpy() for split in (state.data.train, state.data.val, state.data.test) for tensor in (split.x, split.y)
+    ]
+    key, result = content_key(_versions(), *data), []
     for step in STEPS:
         key = content_key(key, step.name, {name: content[name] for name in step.sections}, code_key(*step.code))
         result.append((step, key))
     return result
-
-
-def _complete(job: Job, folder: RunFolder) -> bool:
-    return all(folder.finished(step.name, key) is not None for step, key in _keys(job))
 
 
 def _timed(step: Step, state: State) -> Product:

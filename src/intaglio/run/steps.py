@@ -6,16 +6,16 @@ from importlib import metadata
 import numpy as np
 from safetensors.torch import save
 
+from intaglio.cost.cycles import longest_interval
 from intaglio.hardware.doctor import doctor
 from intaglio.hardware.netlist import netlist
 from intaglio.hardware.place import device
 from intaglio.hardware.simulate import build
 from intaglio.hardware.verify import compare
 from intaglio.ir import ops
-from intaglio.ir.encodings import cheapest
 from intaglio.ir.errors import ToolError
-from intaglio.ir.op import Work
 from intaglio.measure import Measurement, Product, Source
+from intaglio.run import storage
 from intaglio.run.state import State
 from intaglio.trace import check as check_traceable
 from intaglio.trace import equal
@@ -63,14 +63,13 @@ def train(state: State) -> Product:
         progress=state.progress,
     )
     state.folder.write(state.float_file.name, save(model.state_dict()))
-    test = state.data.test
-    accuracy = evaluate(model, test.x, test.y)
-    bits = FLOAT_BITS * sum(p.numel() for p in model.parameters())
+    test, images = state.data.test, state.job.verify.images
+    accuracy = evaluate(model, test.x[:images], test.y[:images])
     return Product(
         (state.float_file,),
         (
-            _found(state, "float_top1", accuracy, "measured", version("torch"), len(test.y)),
-            _found(state, "storage.float_bits", bits, "measured", "parameters at 32 bits"),
+            _found(state, "float_top1", accuracy, "measured", version("torch"), len(test.y[:images])),
+            _found(state, "storage.float_bits", float_bits(state), "measured", "parameters at 32 bits"),
         ),
     )
 
@@ -123,43 +122,32 @@ def lower(state: State) -> Product:
 
 
 def store(state: State) -> Product:
-    """Write every weight in its cheapest encoding, read it back, and count what the file needs."""
+    """Write every constant in its cheapest encoding, read the file back, and count what it needs."""
     graph, by = state.graph, "counted on the graph"
-    weight_bits = side_bits = weights = zeros = 0
-    blobs: list[bytes] = []
-    total = Work()
-    for node in graph.nodes:
-        work = node.op.work(*(graph.nodes[i].type for i in node.inputs))
-        total = total + work
-        if isinstance(node.op, ops.MatMul | ops.Conv2d):
-            matrix = node.op.weight.reshape(node.op.weight.shape[0], -1)
-            encoded = cheapest(matrix)
-            blob = encoded.to_bytes()
-            assert (type(encoded).from_bytes(blob).decode() == matrix).all(), f"{node.name}: encoding is not exact"
-            blobs.append(blob)
-            weight_bits, weights, zeros = (
-                weight_bits + encoded.bits(),
-                weights + matrix.size,
-                zeros + int((matrix == 0).sum()),
-            )
-        else:
-            side_bits += work.weight_bits
-    path = state.folder.write("weights.bin", b"".join(blobs))
-    float_bits = FLOAT_BITS * sum(p.numel() for p in state.float_model.parameters())
-    file_bytes = path.stat().st_size + -(-side_bits // 8)
+    path = state.folder.write("constants.bin", storage.write(graph))
+    storage.verify(graph, path.read_bytes())
+    layers = [node.op for node in graph.nodes if isinstance(node.op, ops.MatMul | ops.Conv2d)]
+    weights, zeros = (sum(int(f(op.weight)) for op in layers) for f in (np.size, lambda w: (w == 0).sum()))
+    file_bits, weight_bits = 8 * path.stat().st_size, sum(storage.weight_bits(op.weight) for op in layers)
+    total = graph.work()
     counts = {
-        "ops": total.multiplies + total.adds,
+        "ops": total.multiplies + total.adds + total.shifts,
         "ops.multiply": total.multiplies,
         "ops.add": total.adds,
         "ops.shift": total.shifts,
         "ops.lookup": total.lookups,
         "sparsity": 100 * zeros / weights,
         "storage.weight_bits": weight_bits,
-        "storage.side_bits": side_bits,
-        "storage.file_bytes": file_bytes,
-        "compression": float_bits / (weight_bits + side_bits),
+        "storage.side_bits": file_bits - weight_bits,
+        "storage.file_bytes": file_bits // 8,
+        "compression": float_bits(state) / file_bits,
     }
     return Product((path,), tuple(_found(state, name, value, "measured", by) for name, value in counts.items()))
+
+
+def float_bits(state: State) -> int:
+    """Bits of the float network's parameters."""
+    return FLOAT_BITS * sum(p.numel() for p in state.float_model.parameters())
 
 
 def carve(state: State) -> Product:
@@ -209,7 +197,7 @@ def simulate(state: State) -> Product:
             ),
             _found(state, "cycles.latency", latency, "simulated", by, 2),
             _found(
-                state, "cycles.interval", int(np.diff(saturated.trace.last_out)[-1]), "simulated", by, saturated.frames
+                state, "cycles.interval", longest_interval(saturated.trace.last_out), "simulated", by, saturated.frames
             ),
         ),
     )

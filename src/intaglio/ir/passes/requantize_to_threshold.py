@@ -25,9 +25,12 @@ def requantize_to_threshold(graph: Graph, max_levels: int = 2) -> Graph:
 
 
 def to_threshold(op: Requantize, x: Type, max_levels: int) -> Threshold | None:
-    """The Threshold that equals op for every x of that Type; None when op falls or has other levels."""
+    """The Threshold that equals op for every x of that Type; None when op falls, has other levels, or x has no sign.
+
+    A level that no x reaches is x.range[1] + 1, which needs one bit more than an x without a sign has.
+    """
     low, high = op.type(x).range
-    if not 1 <= high - low < max_levels or any(m <= 0 for m, _ in op.pairs()):
+    if not x.signed or not 1 <= high - low < max_levels or any(m <= 0 for m, _ in op.pairs()):
         return None
     levels = range(low + 1, high + 1)
     rows = [[_first(m, (level << op.shift) - o, x) for level in levels] for m, o in op.pairs()]
