@@ -78,7 +78,7 @@ def test_kill_in_training_in_simulation_and_in_synthesis(finished, tmp_path):
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert tiny.findings(folder) == tiny.findings(finished[0])
-    for name in ("float.safetensors", "model.safetensors", "graph.txt", "weights.bin", "design.bit"):
+    for name in ("float.safetensors", "model.safetensors", "graph.txt", "constants.bin", "design.bit"):
         assert (folder / name).read_bytes() == (finished[0] / name).read_bytes(), name
     assert list(folder.rglob("*.tmp")) + list(folder.rglob("*.part")) == []
 

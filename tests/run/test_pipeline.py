@@ -27,7 +27,7 @@ PRODUCED = {
     "compression", "area.lut", "area.lut4_eq", "area.ff", "area.dsp", "area.bram", "fmax_mhz", "throughput.cl_per_s",
     "latency.s", "duration.s",
 }  # fmt: skip
-FILES = {"recipe.yaml", "graph.txt", "measurements.json", "model.safetensors", "weights.bin", "design.bit",
+FILES = {"recipe.yaml", "graph.txt", "measurements.json", "model.safetensors", "constants.bin", "design.bit",
          "report.html", "report.json", "rtl", "logs", "steps"}  # fmt: skip
 
 
