@@ -18,7 +18,7 @@ from support.random_graphs import RandomGraph
 from support.random_networks import RandomNetwork
 
 FRAMES = 6
-CXXRTL_EVERY = 15
+CXXRTL_EVERY = 30
 
 
 @dataclass(frozen=True)
