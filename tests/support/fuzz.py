@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from intaglio.hardware.simulate import Backend
-from intaglio.ir.errors import RecipeError, UnsupportedLayer
+from intaglio.ir.errors import DesignError, RecipeError, UnsupportedLayer
 from intaglio.trace import equal, lower
 from support.check import Findings, check
 from support.random_graphs import RandomGraph
@@ -51,7 +51,12 @@ def network(seed: int, directory: Path, cxxrtl: bool | None = None) -> Outcome:
     wrong = equal(model, graph, x)
     inputs = graph.input_types[0].quantize(x.double().numpy().reshape(-1, *graph.input_types[0].shape))
     backends = _backends(seed, cxxrtl)
-    findings = check(graph, made.folding(graph), inputs, directory, seed, dsp=bool(seed % 2), backends=backends)
+    try:
+        findings = check(graph, made.folding(graph), inputs, directory, seed, dsp=bool(seed % 2), backends=backends)
+    except DesignError as error:  # the one kind of network that has integers but no hardware
+        if "a window carries at most" not in str(error):
+            raise
+        return Outcome(seed, "network", skipped=str(error))
     findings.note(wrong == 0, f"torch and Graph differ in {wrong} outputs")
     return _outcome(seed, "network", findings, backends)
 
