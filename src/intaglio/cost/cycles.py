@@ -7,6 +7,7 @@ is always valid and a sink that is always ready, and since the units form a Kahn
 that finishes here finishes under any stalls: a deadlock shows up as a recurrence that stops.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -31,14 +32,14 @@ class _Link:
     moved: list[int] = field(default_factory=list[int])
 
 
-class _Actor:
+class _Actor(ABC):
     """A unit unrolled in time. `step` goes as far as the known times allow and says whether it went anywhere."""
 
     def __init__(self, inputs: Sequence[_Link], outputs: Sequence[_Link]) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
 
-    def step(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def step(self) -> bool: ...
 
 
 class _WindowActor(_Actor):

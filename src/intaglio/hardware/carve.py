@@ -42,10 +42,16 @@ def sparse_steps(op: MatMul | Conv2d, blocks: IntArray, simd: int) -> Steps | No
     return tuple(nonzero_steps(fold, sizes) for fold in mask)
 
 
+def weight_bits(op: MatMul | Conv2d) -> int:
+    """Two's complement width of the stored weights; at least 2, the narrowest that the multiplier array takes."""
+    return max(signed_bits(int(op.weight.min()), int(op.weight.max())), 2)
+
+
 def matmul_stage(node: Node, blocks: IntArray, skip: bool, in_bits: int, in_signed: bool, dsp: bool) -> MatMulStage:
     """The multiply-accumulate array of `node`, its weights packed in issue order."""
     _, _, pe, simd = blocks.shape
-    bits = max(signed_bits(int(blocks.min()), int(blocks.max())), 2)
+    assert isinstance(node.op, MatMul | Conv2d)
+    bits = weight_bits(node.op)
     kept = blocks[listed_beats(blocks)] if skip else blocks.reshape(-1, pe, simd)
     memory = Memory("weights", pe * simd * bits, pack_lanes(kept.reshape(-1, pe * simd), bits))
     return MatMulStage(simd, pe, in_bits, in_signed, bits, signed_bits(*node.type.range), memory, dsp)

@@ -9,7 +9,7 @@ proof: no folding has a shorter interval at that cost, up to stalls between laye
 from dataclasses import dataclass
 from math import ceil
 
-from intaglio.hardware.carve import SPARSE_WORTH, listed_beats, weight_blocks
+from intaglio.hardware.carve import SPARSE_WORTH, listed_beats, weight_bits, weight_blocks
 from intaglio.hardware.design import Design, Fold, carve, vector_order
 from intaglio.hardware.memory import IntArray
 from intaglio.ir import ops
@@ -104,7 +104,7 @@ def _matmul_options(graph: Graph, node: Node, op: ops.MatMul | ops.Conv2d) -> li
     pixels = 1 if len(node.type.shape) == 1 else node.type.shape[1] * node.type.shape[2]
     taps = 1 if isinstance(op, ops.MatMul) else op.weight.shape[2] * op.weight.shape[3]
     inputs, outputs = source.shape[0] // groups, op.weight.shape[0] // groups
-    bits, order = _weight_bits(op), vector_order(graph, node.inputs[0])
+    bits, order = weight_bits(op), vector_order(graph, node.inputs[0])
     options: list[Option] = []
     for simd in divisors(inputs):
         for pe in divisors(outputs):
@@ -134,10 +134,6 @@ def _pool_options(graph: Graph, node: Node, op: ops.MaxPool | ops.SumPool) -> li
         )
         for lanes in divisors(channels)
     ]
-
-
-def _weight_bits(op: ops.MatMul | ops.Conv2d) -> int:
-    return max(int(op.weight.max()), -int(op.weight.min()) - 1, 1).bit_length() + 1
 
 
 def _mac_area(simd: int, pe: int, a_bits: int, w_bits: int) -> float:

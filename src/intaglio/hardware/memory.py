@@ -1,11 +1,12 @@
 """Constants that hardware keeps in memories, as content-addressed `$readmemh` files."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+
+from intaglio.hardware.rtl import memory_name
 
 IntArray = npt.NDArray[np.int64]
 
@@ -39,7 +40,7 @@ class Memory:
     @cached_property
     def name(self) -> str:
         """File name `<role>_<sha16>.mem`: the name tells whether the content was altered."""
-        return f"{self.role}_{hashlib.sha256(self.text.encode()).hexdigest()[:16]}.mem"
+        return memory_name(self.role, self.text)
 
     @property
     def depth(self) -> int:
