@@ -14,6 +14,7 @@ from intaglio.ir.execute import exact_dtype
 from intaglio.ir.ops import (
     OPS,
     Add,
+    Align,
     ArgMax,
     Concat,
     Conv2d,
@@ -21,6 +22,7 @@ from intaglio.ir.ops import (
     Lookup,
     MatMul,
     MaxPool,
+    Pad,
     Requantize,
     Reshape,
     SumPool,
@@ -224,6 +226,36 @@ def sum_pool(op: SumPool, x: np.ndarray) -> Any:
     ]  # fmt: skip
 
 
+def align_case(rng: Rng) -> Case:
+    block, count, height, width = sizes(rng, 4, 1, 4)
+    shape = [(block * count,), (block * count, height, width)][rng.integers(2)]
+    return Align(block, int(rng.integers(1, 9))), [Type(shape, interval(rng, [9, 900, 90000][rng.integers(3)]))]
+
+
+def align(op: Align, x: np.ndarray) -> Any:
+    result = np.empty(x.shape, dtype=object)
+    for index in np.ndindex(*x.shape):
+        start = index[0] - index[0] % op.block
+        members = [x[(c, *index[1:])] for c in range(start, start + op.block)]
+        size = max((v if v >= 0 else ~v).bit_length() for v in members)
+        exponent = max(0, size - op.mantissa)
+        rounded = (x[index] + 2**exponent // 2) // 2**exponent
+        result[index] = min(rounded, 2**op.mantissa - 1) * 2**exponent
+    return result
+
+
+def pad_case(rng: Rng) -> Case:
+    return Pad(tuple(sizes(rng, 2, 0, 3)), int(rng.integers(-200, 200))), [image(rng)]
+
+
+def pad(op: Pad, x: np.ndarray) -> Any:
+    (rows, columns), (channels, height, width) = op.padding, x.shape
+    result = np.full((channels, height + 2 * rows, width + 2 * columns), op.value, dtype=object)
+    for c, row, column in np.ndindex(*x.shape):
+        result[c, row + rows, column + columns] = x[c, row, column]
+    return result
+
+
 def concat_case(rng: Rng) -> Case:
     multipliers = sizes(rng, int(rng.integers(1, 4)), 1, 5)
     rest = tuple(sizes(rng, int(rng.integers(0, 3)), 1, 4))
@@ -257,8 +289,10 @@ CASES: dict[type[Op], tuple[Callable[[Rng], Case], Callable[..., Any]]] = {
     Requantize: (requantize_case, requantize),
     Threshold: (threshold_case, threshold),
     Lookup: (lookup_case, lookup),
+    Align: (align_case, align),
     MaxPool: (max_pool_case, max_pool),
     SumPool: (sum_pool_case, sum_pool),
+    Pad: (pad_case, pad),
     Concat: (concat_case, concat),
     Reshape: (reshape_case, lambda op, x: x.reshape(op.shape)),
     ArgMax: (argmax_case, argmax),
@@ -346,8 +380,8 @@ def test_range_is_proved_and_attained(kind: type[Op]) -> None:
 
 
 def tight(op: Op) -> bool:
-    """With padding the range assumes a window without padding, which a small image may not have."""
-    return not isinstance(op, Conv2d | SumPool) or op.padding == (0, 0)
+    """With padding the range assumes a window without padding; the ends of an Align need the right company."""
+    return not isinstance(op, Align) and (not isinstance(op, Conv2d | SumPool) or op.padding == (0, 0))
 
 
 def adversaries(rng: Rng, op: Op, types: list[Type]) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ MLSys 2020).
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -73,6 +74,17 @@ class _PerChannel(torch.autograd.Function):
         return dx, ds, None, None, None, None
 
 
+class WeightGrid(nn.Module, ABC):
+    """What ends the stack of a weight's parametrisations: it gives integers times `scales()`, exactly.
+
+    Every number format of weights is one, and must be the last parametrisation of the weight.
+    """
+
+    @abstractmethod
+    def scales(self) -> tuple[Fraction, ...]:
+        """The scale, or one per output channel (axis 0), exactly."""
+
+
 class Grid(nn.Module):
     """Integers in [low, high] times a snapped scale: what weight and activation quantisers share.
 
@@ -131,10 +143,10 @@ class Grid(nn.Module):
         return f"[{self.low}, {self.high}], {self.kind}, {self.log2_scale.numel()} scale(s)"
 
 
-class WeightQuantizer(Grid):
+class WeightQuantizer(Grid, WeightGrid):
     """A parametrisation that puts a weight on a symmetric signed grid of `bits` bits, zero included.
 
-    Integers lie in -(2**(bits-1) - 1) .. 2**(bits-1) - 1. It must be the last parametrisation of the weight.
+    Integers lie in -(2**(bits-1) - 1) .. 2**(bits-1) - 1.
     """
 
     def __init__(self, bits: int, kind: Kind, log2_scale: Tensor, learn: bool) -> None:

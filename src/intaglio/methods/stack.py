@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from intaglio.ir.errors import StructureError
-from intaglio.methods.quantizers import Grid
+from intaglio.methods.quantizers import WeightGrid
 
 
 def parametrisations(layer: nn.Module) -> list[nn.Module]:
@@ -19,10 +19,10 @@ def parametrisations(layer: nn.Module) -> list[nn.Module]:
     return list(layer.parametrizations["weight"])  # type: ignore[index]
 
 
-def grid_of(layer: nn.Module) -> Grid | None:
+def grid_of(layer: nn.Module) -> WeightGrid | None:
     """The quantiser that ends the stack, if there is one."""
     stack = parametrisations(layer)
-    return stack[-1] if stack and isinstance(stack[-1], Grid) else None
+    return stack[-1] if stack and isinstance(stack[-1], WeightGrid) else None
 
 
 def before_grid(layer: nn.Module) -> Tensor:
@@ -32,12 +32,12 @@ def before_grid(layer: nn.Module) -> Tensor:
         return layer.weight.detach()  # type: ignore[return-value]
     with torch.no_grad():
         value = layer.parametrizations["weight"].original  # type: ignore[index]
-        for part in stack[:-1] if isinstance(stack[-1], Grid) else stack:
+        for part in stack[:-1] if isinstance(stack[-1], WeightGrid) else stack:
             value = part(value)
     return value.detach()
 
 
-def put_last(layer: nn.Module, grid: Grid) -> None:
+def put_last(layer: nn.Module, grid: WeightGrid) -> None:
     """End the stack with `grid`, in place of a grid that is there."""
     if grid_of(layer) is None:
         parametrize.register_parametrization(layer, "weight", grid)

@@ -2,6 +2,7 @@
 
 from intaglio.ir.op import Op
 from intaglio.ir.ops.add import Add
+from intaglio.ir.ops.align import Align
 from intaglio.ir.ops.argmax import ArgMax
 from intaglio.ir.ops.concat import Concat
 from intaglio.ir.ops.conv2d import Conv2d
@@ -9,16 +10,17 @@ from intaglio.ir.ops.input import Input
 from intaglio.ir.ops.lookup import Lookup
 from intaglio.ir.ops.matmul import MatMul
 from intaglio.ir.ops.max_pool import MaxPool
+from intaglio.ir.ops.pad import Pad
 from intaglio.ir.ops.requantize import Requantize
 from intaglio.ir.ops.reshape import Reshape
 from intaglio.ir.ops.sum_pool import SumPool
 from intaglio.ir.ops.threshold import Threshold
 
 OPS: tuple[type[Op], ...] = (
-    Input, MatMul, Conv2d, Add, Requantize, Threshold, Lookup, MaxPool, SumPool, Concat, Reshape, ArgMax,
+    Input, MatMul, Conv2d, Add, Requantize, Threshold, Lookup, Align, MaxPool, SumPool, Pad, Concat, Reshape, ArgMax,
 )  # fmt: skip
 
 __all__ = [
-    "OPS", "Add", "ArgMax", "Concat", "Conv2d", "Input", "Lookup", "MatMul", "MaxPool", "Requantize",
-    "Reshape", "SumPool", "Threshold",
+    "OPS", "Add", "Align", "ArgMax", "Concat", "Conv2d", "Input", "Lookup", "MatMul", "MaxPool", "Pad",
+    "Requantize", "Reshape", "SumPool", "Threshold",
 ]  # fmt: skip
