@@ -21,26 +21,27 @@ module ig_dot_shift #(
   parameter int unsigned W_EXP_MAX = (1 << W_EXP_BITS) - 1,  // largest exponent of a weight
   parameter int unsigned W_MANT_BITS = 1,  // bits of a weight's mantissa; unused for integers
   parameter int unsigned DSP = 0,          // 1: multipliers for the mantissas, 0: adders
-  localparam int unsigned AMant = A_BITS - A_EXP_BITS,  // with the sign, if there is one
-  localparam int unsigned WMant = W_EXP_BITS != 0 ? W_MANT_BITS : W_BITS,
-  // A factor of one unsigned bit, or a signed one without its lowest value, leaves the product a bit shorter.
-  localparam bit BitA = A_SIGNED == 0 && AMant == 1,
-  localparam bit BitW = W_EXP_BITS != 0 && WMant == 1,
-  localparam bit Short = BitA || BitW || (A_SIGNED != 0 && A_EXP_BITS != 0 && W_EXP_BITS == 0),
-  localparam int unsigned ProductBits = AMant + WMant - 32'(Short),
-  localparam int unsigned Shift = A_EXP_MAX + W_EXP_MAX,
-  localparam int unsigned LaneBits = ProductBits + Shift + 32'(W_EXP_BITS != 0 && A_SIGNED == 0),
-  localparam int unsigned SumBits = LaneBits + $clog2(SIMD)
+  localparam int unsigned SumBits = A_BITS + W_BITS + A_EXP_MAX + W_EXP_MAX + $clog2(SIMD)
 ) (
   input  logic                          clk_i,
   input  logic [SIMD-1:0][A_BITS-1:0]   a_i,
   input  logic [SIMD-1:0][W_BITS-1:0]   w_i,
   output logic [SumBits-1:0]            sum_o
 );
+  localparam int unsigned AMant = A_BITS - A_EXP_BITS;  // with the sign, if there is one
+  localparam int unsigned WMant = W_EXP_BITS != 0 ? W_MANT_BITS : W_BITS;
+  // A factor of one unsigned bit, or a signed one without its lowest value: the product is shorter.
+  localparam bit BitA = A_SIGNED == 0 && AMant == 1;
+  localparam bit BitW = W_EXP_BITS != 0 && WMant == 1;
+  localparam bit Short = BitA || BitW || (A_SIGNED != 0 && A_EXP_BITS != 0 && W_EXP_BITS == 0);
+  localparam int unsigned ProductBits = AMant + WMant - 32'(Short);
+  localparam int unsigned Shift = A_EXP_MAX + W_EXP_MAX;
+  localparam int unsigned LaneBits = ProductBits + Shift + 32'(W_EXP_BITS != 0 && A_SIGNED == 0);
   localparam int unsigned Depth = $clog2(SIMD);
   localparam int unsigned ShiftBits = Shift > 0 ? $clog2(Shift + 1) : 1;
 
   logic [SIMD*LaneBits-1:0] lanes;
+  logic [LaneBits+Depth-1:0] sum;
 
   for (genvar s = 0; s < SIMD; s++) begin : g_lane
     logic [AMant-1:0] a_mantissa;
@@ -114,6 +115,7 @@ module ig_dot_shift #(
     .COUNT(SIMD), .BITS(LaneBits), .SIGNED(1), .SHIFT(0), .NEGATE(0),
     .REGISTERS(Depth == 0 ? 0 : 32'hAAAA_AAAA | (1 << (Depth - 1)))
   ) u_tree (
-    .clk_i, .x_i(lanes), .sum_o(sum_o)
+    .clk_i, .x_i(lanes), .sum_o(sum)
   );
+  assign sum_o = SumBits'(signed'(sum));
 endmodule
