@@ -1,12 +1,16 @@
 """Choosing scales from data: minmax, percentile, and least squares."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 
+from intaglio.ir.errors import IntaglioError, ShapeError
 from intaglio.methods.grid import Kind, mantissa_bits, reciprocal, snap
+from intaglio.methods.quantizers import ActivationQuantizer
 
 Calibration = Literal["minmax", "percentile", "mse"]
 PERCENTILE = 99.99
@@ -33,6 +37,35 @@ class Observer:
         values = torch.cat(self.parts).double().cpu().numpy()
         values = values[:: max(1, -(-values.size // SAMPLES))]
         return np.concatenate([values, [self.low, self.high]])
+
+
+def observe(gm: GraphModule, quantizers: Sequence[ActivationQuantizer], batches: Sequence[Tensor]) -> list[Observer]:
+    """What each of these quantisers sees while the network runs on the data; they pass values unchanged meanwhile."""
+    observers = [Observer() for _ in quantizers]
+    for quantizer, observer in zip(quantizers, observers, strict=True):
+        quantizer.observer = observer
+    training = gm.training
+    gm.eval()
+    with torch.no_grad():
+        for x in batches:
+            _show(gm, x)
+    gm.train(training)
+    for quantizer in quantizers:
+        quantizer.observer = None
+    return observers
+
+
+def _show(gm: GraphModule, x: Tensor) -> None:
+    """Run the network on calibration data; ShapeError where it does not accept them."""
+    try:
+        gm(x)
+    except IntaglioError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        raise ShapeError(
+            f"the network does not accept calibration data of shape {tuple(x.shape)} "
+            f"({str(error).partition(chr(10))[0]}); give inputs as its first layer takes them"
+        ) from error
 
 
 def log2_scale(values: np.ndarray, low: int, high: int, kind: Kind, how: Calibration) -> np.ndarray:

@@ -16,8 +16,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from intaglio.ir.errors import DataError, IntaglioError, ShapeError, StructureError
-from intaglio.methods.calibrate import Calibration, Observer, log2_scale
+from intaglio.ir.errors import DataError, StructureError
+from intaglio.methods.calibrate import Calibration, log2_scale, observe
 from intaglio.methods.grid import Kind
 from intaglio.methods.method import (
     Batches,
@@ -135,32 +135,9 @@ class FixedPoint(Method):
         return placed
 
     def _calibrate(self, gm: GraphModule, placed: list[ActivationQuantizer], batches: list[Tensor]) -> None:
-        """Show the data to the new quantisers and set their scales."""
-        observers = [Observer() for _ in placed]
-        for quantizer, observer in zip(placed, observers, strict=True):
-            quantizer.observer = observer
-        training = gm.training
-        gm.eval()
-        with torch.no_grad():
-            for x in batches:
-                _show(gm, x)
-        gm.train(training)
-        for quantizer, observer in zip(placed, observers, strict=True):
-            quantizer.observer = None
+        """Set the scales of new quantisers from what they see of the data."""
+        for quantizer, observer in zip(placed, observe(gm, placed, batches), strict=True):
             log2 = log2_scale(observer.values(), quantizer.low, quantizer.high, quantizer.kind, self.calibration)
             with torch.no_grad():
                 quantizer.log2_scale.copy_(torch.from_numpy(log2))
             quantizer.to(batches[0].device)
-
-
-def _show(gm: GraphModule, x: Tensor) -> None:
-    """Run the network on calibration data; ShapeError where it does not accept them."""
-    try:
-        gm(x)
-    except IntaglioError:
-        raise
-    except (RuntimeError, ValueError) as error:
-        raise ShapeError(
-            f"the network does not accept calibration data of shape {tuple(x.shape)} "
-            f"({str(error).partition(chr(10))[0]}); give inputs as its first layer takes them"
-        ) from error

@@ -6,12 +6,14 @@ chain. None follows a chain whose result leaves the network without meeting anot
 accumulators.
 """
 
+from collections.abc import Callable, Iterable
 from functools import singledispatch
 from typing import Literal
 
 from torch import nn
 from torch.fx import GraphModule, Node
 
+from intaglio.methods.method import matches
 from intaglio.methods.network import Add, Affine, Concat, SumPool, is_reshape, module_of
 from intaglio.methods.quantizers import ActivationQuantizer
 
@@ -91,6 +93,30 @@ def chains(gm: GraphModule) -> list[Chain]:
         if quantizer is not None or _computes_on(gm, nodes[-1]):
             found.append(Chain(nodes, quantizer))
     return found
+
+
+def replace_activations(
+    gm: GraphModule,
+    select: str | Iterable[str],
+    make: Callable[[ActivationQuantizer, bool], ActivationQuantizer],
+) -> list[tuple[str, ActivationQuantizer]]:
+    """Put `make(old, unsigned)` in place of the quantiser of every chain that starts at a selected module.
+
+    `unsigned` says whether the values are never negative. Returns the new quantisers by name.
+    """
+    positive = never_negative(gm)
+    placed: list[tuple[str, ActivationQuantizer]] = []
+    for chain in chains(gm):
+        start = module_of(gm, chain.start)
+        if start is None or chain.quantizer is None or not matches(str(chain.start.target), start, select):
+            continue
+        name = str(chain.quantizer.target)
+        old = gm.get_submodule(name)
+        assert isinstance(old, ActivationQuantizer)
+        new = make(old, chain.end in positive)
+        gm.set_submodule(name, new)
+        placed.append((name, new))
+    return placed
 
 
 def only_user(node: Node) -> Node | None:

@@ -158,7 +158,8 @@ class WeightQuantizer(Grid, WeightGrid):
 class ActivationQuantizer(Grid):
     """Quantises an activation with one scale: unsigned 0 .. 2**bits - 1, or signed two's complement.
 
-    While `observer` is set, values pass unchanged and are shown to it (calibration).
+    While `observer` is set, values pass unchanged and are shown to it (calibration). See `LevelQuantizer` for levels
+    at other distances.
     """
 
     def __init__(self, bits: int, signed: bool, kind: Kind, log2_scale: float = 0.0, learn: bool = False) -> None:
@@ -182,9 +183,40 @@ class ActivationQuantizer(Grid):
         if self.observer is not None:
             self.observer(x)
             return x
+        return self._quantized(x)
+
+    def _quantized(self, x: Tensor) -> Tensor:
         return super().forward(x)
+
+    def levels(self) -> tuple[int, ...]:
+        """The integers that occur, ascending, within low .. high."""
+        return tuple(range(self.low, self.high + 1))
+
+    def edges(self) -> tuple[Fraction, ...]:
+        """Where each level after the first begins, exactly: x >= edges()[k] gives at least levels()[k + 1]."""
+        return tuple((level - Fraction(1, 2)) / self.reciprocal for level in self.levels()[1:])
 
     def quantize(self, value: Fraction) -> int:
         """The integer for one exact value."""
         q = math.floor(value * self.reciprocal + Fraction(1, 2))
         return min(max(q, self.low), self.high)
+
+
+class LevelQuantizer(ActivationQuantizer):
+    """A quantiser of few levels at any distances: a subclass gives `_quantized`, `levels` and `edges`.
+
+    It has no uniform step: the step of the integers is the scale, and `low` .. `high` bounds the levels.
+    """
+
+    @abstractmethod
+    def _quantized(self, x: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def levels(self) -> tuple[int, ...]: ...
+
+    @abstractmethod
+    def edges(self) -> tuple[Fraction, ...]: ...
+
+    def quantize(self, value: Fraction) -> int:
+        """The level for one exact value."""
+        return self.levels()[sum(value >= edge for edge in self.edges())]
