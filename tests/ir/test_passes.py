@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from intaglio.ir import Builder, Graph, Type, optimise
-from intaglio.ir.ops import Add, Concat, Input, MatMul, MaxPool, Requantize, Reshape, SumPool, Threshold
+from intaglio.ir.ops import Add, Concat, Conv2d, Input, MatMul, MaxPool, Pad, Requantize, Reshape, SumPool, Threshold
 from intaglio.ir.passes import (
     PASSES,
     drop_identity,
+    fold_pad,
+    fold_threshold,
     fuse_requantize,
     minimise_requantize,
+    move_affine,
     requantize_to_threshold,
 )  # fmt: skip
 
@@ -78,7 +81,7 @@ def test_values_are_preserved_on_random_chains(rewrite: object) -> None:
         after = rewrite(graph)  # pyright: ignore
         assert_same(graph, after, every_value(-150, 150))
         changed += after != graph
-    assert changed > 5
+    assert changed > 5 or rewrite in (fold_pad, move_affine, fold_threshold)  # their own tests are below
 
 
 def test_thresholds_of_many_levels() -> None:
@@ -209,3 +212,77 @@ def test_nodes_nobody_reads_go_and_inputs_stay() -> None:
     b.add("dead", requantize(3), x)
     y = b.add("y", requantize(2), x)
     assert [n.name for n in optimise(b.graph([y])).nodes] == ["x", "unread", "y"]
+
+
+def test_a_border_becomes_the_padding_of_its_convolution() -> None:
+    rng = np.random.default_rng(0)
+    for own in ((0, 0), (1, 0)):
+        b = Builder()
+        x = b.add("x", Input(Type((2, 4, 5), (-1, 1))))
+        border = b.add("border", Pad((1, 2), -1), x)
+        conv = b.add("conv", Conv2d(rng.integers(-3, 4, (3, 2, 3, 3)), padding=own), border)
+        graph = b.graph([conv])
+        after = fold_pad(graph)
+        assert_same(graph, after, rng.integers(-1, 2, (20, 2, 4, 5)))
+        assert len(after.nodes) == (3 if any(own) else 2)
+
+
+def bipolar_network(seed: int) -> tuple[Graph, np.ndarray]:
+    """Bits, made -1 and +1, through a border, convolutions, a pool and a dense layer, with random constants."""
+    rng = np.random.default_rng(seed)
+    m, o = int(rng.integers(1, 4)), int(rng.integers(-3, 4))
+    b = Builder()
+    x = b.add("x", Input(Type((2, 5, 5), (0, 1))))
+    wire = b.add("affine", Requantize(np.array([m]), np.array([o]), 0, -(2**40), 2**40), x)
+    wire = b.add("border", Pad((1, 1), [o, o + m, o + 2 * m, 0][rng.integers(4)]), wire)
+    pad = int(rng.integers(0, 2))
+    wire = b.add("conv", Conv2d(rng.choice([-1, 1], (4, 2, 3, 3)), padding=(pad, pad), pad_value=o), wire)
+    levels = np.sort(rng.integers(-20, 20, (4, 1)), axis=1)
+    wire = b.add("sign", Threshold(levels), wire)
+    wire = b.add("again", Requantize(np.array([2]), np.array([-1]), 0, -1, 1), wire)
+    wire = b.add("pool", MaxPool((2, 2), (2, 2)), wire)
+    wire = b.add("flat", Reshape((4 * b.type(wire).shape[1] * b.type(wire).shape[2],)), wire)
+    wire = b.add("dense", MatMul(rng.choice([-1, 1], (3, b.type(wire).size))), wire)
+    wire = b.add("bias", Requantize(np.array([1]), rng.integers(-5, 6, 3), 0, -(2**40), 2**40), wire)
+    return b.graph([wire]), rng.integers(0, 2, (30, 2, 5, 5))
+
+
+def test_affines_move_behind_products_so_that_bits_flow() -> None:
+    moved = 0
+    for seed in range(60):
+        graph, x = bipolar_network(seed)
+        assert_same(graph, optimise(graph), x)
+        after = move_affine(graph)
+        for before, found in zip(graph(x), after(x), strict=True):
+            np.testing.assert_array_equal(before, found)
+        after.verify()
+        dense = after.node("dense")
+        assert after.nodes[dense.inputs[0]].type.range == (0, 1)
+        conv = after.node("conv")
+        moved += after.nodes[conv.inputs[0]].type.bits == 1
+    assert moved > 10
+
+
+def test_a_clip_that_binds_or_a_second_reader_keeps_an_affine_in_place() -> None:
+    for clip, read_twice in ((0, False), (-1, True)):
+        b = Builder()
+        x = b.add("x", Input(Type((4,), (0, 1))))
+        wire = b.add("affine", Requantize(np.array([2]), np.array([-1]), 0, clip, 1), x)
+        outputs = [b.add("dense", MatMul(np.ones((2, 4))), wire)] + ([wire] if read_twice else [])
+        graph = b.graph(outputs)
+        assert move_affine(graph) == graph
+
+
+def test_comparisons_move_before_an_increasing_requantize() -> None:
+    folded = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        b = Builder()
+        wire = b.add("r", random_requantize(rng), b.add("x", Input(Type((CHANNELS,), (-150, 150)))))
+        rows = CHANNELS if rng.random() < 0.5 else 1
+        wire = b.add("t", Threshold(np.sort(rng.integers(-200, 200, (rows, 4)), axis=1), -2), wire)
+        graph = b.graph([wire])
+        after = fold_threshold(graph)
+        assert_same(graph, after, every_value(-150, 150))
+        folded += len(after.nodes) == 2
+    assert folded > 50

@@ -5,8 +5,9 @@ merged, biases lie on a grid, averages are sums times a dyadic factor, clips are
 a final softmax is gone (the outputs are logits; the largest stays the largest). Such a network computes
 without any rounding that is not a quantiser's, so it equals the Graph bit for bit.
 
-A batch norm after a layer changes that layer's scale to one 8-bit mantissa per channel (relative error at
-most 2**-8); anywhere else it becomes an Affine with a 12-bit mantissa.
+A batch norm between a layer and a quantiser of few levels becomes that quantiser's thresholds, exactly (see
+`staircase`). After any other layer it changes the layer's scale to one 8-bit mantissa per channel (relative error
+at most 2**-8); anywhere else it becomes an Affine with a 12-bit mantissa.
 """
 
 import copy
@@ -23,8 +24,9 @@ from intaglio.methods.grid import OFFSET_GRID, fractions, round_mantissa, unit
 from intaglio.methods.method import WEIGHTED, require_finite
 from intaglio.methods.network import Affine, SumPool, is_reshape, module_of, trace
 from intaglio.methods.placement import only_user
-from intaglio.methods.quantizers import ActivationQuantizer
+from intaglio.methods.quantizers import ActivationQuantizer, LevelQuantizer
 from intaglio.methods.stack import integers
+from intaglio.methods.staircase import MOST_LEVELS, Staircase, staircase
 
 MERGED_MANTISSA = 8
 AFFINE_MANTISSA = 12
@@ -52,8 +54,9 @@ def freeze(model: nn.Module) -> GraphModule:
     _drop(gm)
     _averages(gm)
     _weights(gm)
-    _norms(gm)
     _clips(gm)
+    _staircases(gm)
+    _norms(gm)
     _biases(gm)
     gm.graph.lint()
     gm.delete_all_unused_submodules()
@@ -140,6 +143,43 @@ def set_weight(layer: nn.Module, whole: np.ndarray, scales: tuple[Fraction, ...]
     columns = np.array([float(scale) for scale in scales]).reshape(-1, *[1] * (whole.ndim - 1))
     layer.weight = nn.Parameter(torch.from_numpy(whole * columns), requires_grad=False)
     layer.integer_scale = scales  # type: ignore[assignment]
+
+
+def _staircases(gm: GraphModule) -> None:
+    """Quantisers of few levels become exact comparisons: behind layer and batch norm, and those of uneven levels."""
+    calls = [str(node.target) for node in gm.graph.nodes if node.op == "call_module"]
+    for node, quantizer in _nodes(gm, (ActivationQuantizer,)):
+        assert isinstance(quantizer, ActivationQuantizer)
+        uneven = isinstance(quantizer, LevelQuantizer)
+        before = node.all_input_nodes[0]
+        layer = _normalised_layer(gm, before, calls) if only_user(before) is node else None
+        if layer is not None and (uneven or quantizer.high - quantizer.low < MOST_LEVELS):
+            norm = gm.get_submodule(str(before.target))
+            gm.set_submodule(str(node.target), _comparisons(str(before.target), norm, layer, quantizer))
+            _erase(gm, before)
+        elif uneven and before.op != "placeholder":
+            gm.set_submodule(str(node.target), staircase(quantizer))
+
+
+def _normalised_layer(gm: GraphModule, norm: Node, calls: list[str]) -> nn.Module | None:
+    """The layer with weights, called once, that only a batch norm reads; None if `norm` is none or reads another."""
+    if not isinstance(module_of(gm, norm), _NORMS):
+        return None
+    source = norm.all_input_nodes[0]
+    layer = module_of(gm, source)
+    alone = only_user(source) is norm and calls.count(str(source.target)) == 1
+    return layer if isinstance(layer, WEIGHTED) and alone else None
+
+
+def _comparisons(name: str, norm: nn.Module, layer: nn.Module, quantizer: ActivationQuantizer) -> Staircase:
+    """quantizer(norm(layer)) as comparisons of the layer's sums; rows of negative gain change their sign."""
+    gain, offset = (values.numpy() for values in _norm(name, norm))
+    whole, scales = integers(layer)
+    sign = np.where(gain < 0, -1, 1)
+    set_weight(layer, whole * sign.reshape(-1, *[1] * (whole.ndim - 1)), scales)
+    bias = layer.bias.detach().numpy() if layer.bias is not None else np.zeros(len(gain))  # type: ignore[union-attr]
+    layer.bias = None  # type: ignore[assignment]
+    return staircase(quantizer, (gain * sign).tolist(), offset.tolist(), (bias * sign).tolist())
 
 
 def _norms(gm: GraphModule) -> None:
@@ -235,7 +275,7 @@ def _accumulator_grid(gm: GraphModule, node: Node, layer: nn.Module) -> Fraction
     while is_reshape(source) or isinstance(module_of(gm, source), nn.MaxPool1d | nn.MaxPool2d | nn.Flatten | nn.ReLU):
         source = source.all_input_nodes[0]
     quantizer = module_of(gm, source)
-    if not isinstance(quantizer, ActivationQuantizer):
+    if not isinstance(quantizer, ActivationQuantizer | Staircase):
         return OFFSET_GRID
     return max(OFFSET_GRID, unit([quantizer.scale * scale for scale in layer.integer_scale]))  # type: ignore[union-attr]
 

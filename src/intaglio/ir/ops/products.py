@@ -8,7 +8,7 @@ from intaglio.ir.op import Work
 from intaglio.ir.types import Array
 
 
-def _row_sums(weight: Array) -> list[int]:
+def row_sums(weight: Array) -> list[int]:
     """Sums over all axes but the first, as Python integers (never overflowing)."""
     rows = weight.reshape(len(weight), -1)
     largest = max(abs(int(rows.min())), abs(int(rows.max())))
@@ -19,15 +19,15 @@ def _row_sums(weight: Array) -> list[int]:
 def dot_range(weight: Array, interval: tuple[int, int]) -> tuple[int, int]:
     """Lowest and highest of sum_i w[o, i] * x[i] over all rows o and x in the interval; attained."""
     low, high = interval
-    positive = _row_sums(np.maximum(weight, 0))
-    negative = _row_sums(np.minimum(weight, 0))
+    positive = row_sums(np.maximum(weight, 0))
+    negative = row_sums(np.minimum(weight, 0))
     pairs = list(zip(positive, negative, strict=True))
     return min(p * low + n * high for p, n in pairs), max(p * high + n * low for p, n in pairs)
 
 
 def dot_magnitude(weight: Array, largest: int) -> int:
     """max_o sum_i |w[o, i]| * largest: bounds every partial sum in any order; at least `largest`."""
-    return max(1, *_row_sums(np.abs(weight)), int(np.abs(weight).max())) * largest
+    return max(1, *row_sums(np.abs(weight)), int(np.abs(weight).max())) * largest
 
 
 def scaled(inputs: tuple[Fraction, ...], weights: tuple[Fraction, ...]) -> tuple[Fraction, ...]:

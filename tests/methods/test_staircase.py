@@ -1,0 +1,124 @@
+"""Batch norm behind a layer folds into thresholds without any rounding."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from intaglio.ir.ops import Conv2d, Lookup, MatMul, Threshold
+from intaglio.methods import FixedPoint, Recipe
+from intaglio.methods.freeze import freeze
+from intaglio.methods.quantizers import ActivationQuantizer, LevelQuantizer
+from intaglio.methods.stack import integers
+from intaglio.methods.staircase import staircase
+from intaglio.trace import equal, lower
+
+
+class Uneven(LevelQuantizer):
+    """Levels 0, 1, 2, 4, 8 from 1/2, 3/2, 3, 6 on: the shape of a logarithmic activation."""
+
+    def __init__(self) -> None:
+        super().__init__(4, False, "power_of_two", -1.0)
+
+    def levels(self) -> tuple[int, ...]:
+        return tuple(level for level in (0, 1, 2, 4, 8) if self.low <= level <= self.high)
+
+    def edges(self) -> tuple[Fraction, ...]:
+        edges = {1: Fraction(1, 4), 2: Fraction(3, 4), 4: Fraction(3, 2), 8: Fraction(3)}
+        return tuple(edges[level] for level in self.levels()[1:])
+
+    def _quantized(self, x: Tensor) -> Tensor:
+        count = sum((x >= float(edge)).long() for edge in self.edges())
+        return torch.tensor(self.levels(), dtype=x.dtype)[count] * float(self.scale)
+
+
+def network(seed: int, bits: int) -> tuple[nn.Module, Tensor]:
+    """A dense layer and a convolution with odd batch norms, quantised; some channels constant, some upside down."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(
+        nn.Conv2d(2, 5, 3, bias=seed % 2 == 0), nn.BatchNorm2d(5), nn.ReLU() if seed % 3 else nn.Hardtanh(),
+        nn.Flatten(), nn.Linear(45, 6), nn.BatchNorm1d(6), nn.Identity(), nn.Linear(6, 3),
+    )  # fmt: skip
+    for norm in model:
+        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(norm.weight)
+            nn.init.normal_(norm.bias)
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.01, 3)
+            norm.weight.data[0] = 0
+    x = torch.rand(40, 2, 5, 5)
+    recipe = Recipe(FixedPoint(weight_bits=3, activation_bits=bits, activation_scale="dyadic", per_channel=True))
+    return recipe.apply(model.eval(), x).eval(), x
+
+
+def exact(layer: nn.Module, norm: nn.Module, quantizer: ActivationQuantizer, x: np.ndarray) -> list[int]:
+    """quantizer(norm(layer(x))) of one output per channel, in exact arithmetic; x (channels, inputs) as fractions."""
+    whole, scales = integers(layer)
+    gain = (norm.weight.double() * torch.rsqrt(norm.running_var.double() + norm.eps)).tolist()
+    offset = (norm.bias.double() - norm.running_mean.double() * torch.tensor(gain, dtype=torch.float64)).tolist()
+    bias = layer.bias.double().tolist() if layer.bias is not None else [0.0] * len(whole)
+    results = []
+    for c, row in enumerate(whole.reshape(len(whole), -1)):
+        total = sum(int(w) * Fraction(float(v)) for w, v in zip(row, x, strict=True)) * scales[c % len(scales)]
+        y = Fraction(gain[c]) * (total + Fraction(bias[c])) + Fraction(offset[c])
+        results.append(quantizer.quantize(y))
+    return results
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_a_batch_norm_folds_without_rounding(bits: int) -> None:
+    for seed in range(4):
+        model, x = network(seed, bits)
+        layer, norm = model.get_submodule("4"), model.get_submodule("5")
+        names = [str(node.target) for node in model.graph.nodes]
+        quantizer = model.get_submodule(names[names.index("6") + 1])
+        frozen = freeze(model)
+        seen: list[Tensor] = []
+        frozen.get_submodule("4").register_forward_hook(lambda module, args, out, seen=seen: seen.append(args[0]))
+        end = frozen.get_submodule(names[names.index("6") + 1])
+        end.register_forward_hook(lambda module, args, out, seen=seen: seen.append(out))
+        with torch.no_grad():
+            frozen(x.double())
+        inputs, found = seen[0], seen[1] / float(quantizer.scale)
+        for sample in range(10):
+            expected = exact(layer, norm, quantizer, inputs[sample].numpy())
+            assert expected == found[sample].long().tolist()
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_the_graph_compares_and_equals_torch(bits: int) -> None:
+    for seed in range(6):
+        model, x = network(seed, bits)
+        graph = lower(model, x[:1])
+        assert equal(model, graph, x) == 0
+        kinds = [type(node.op) for node in graph.nodes]
+        assert kinds.count(Threshold) == 2
+        compared = [graph.nodes[node.inputs[0]].op for node in graph.nodes if isinstance(node.op, Threshold)]
+        assert all(isinstance(op, Conv2d | MatMul) for op in compared)
+
+
+def test_uneven_levels_become_a_count_and_a_table() -> None:
+    torch.manual_seed(0)
+    model, x = network(1, 4)
+    names = [str(node.target) for node in model.graph.nodes]
+    for before in ("2", "6"):
+        model.set_submodule(names[names.index(before) + 1], Uneven())
+    graph = lower(model, x[:1])
+    assert equal(model, graph, x) == 0
+    tables = [node for node in graph.nodes if isinstance(node.op, Lookup)]
+    assert len(tables) == 2 and all(set(node.op.table.ravel()) == {0, 1, 2, 4, 8} for node in tables)
+
+
+def test_thresholds_are_rounded_up_so_that_no_comparison_changes() -> None:
+    quantizer = ActivationQuantizer(1, False, "power_of_two")
+    for numerator in range(1, 40):
+        gain = numerator / 7
+        (threshold,) = staircase(quantizer, [gain]).thresholds.flatten().tolist()
+        exactly = Fraction(1, 2) / Fraction(gain)
+        assert Fraction(threshold) >= exactly > Fraction(math.nextafter(threshold, -math.inf))
+    never = staircase(quantizer, [0.0], [0.4]).thresholds.item()
+    always = staircase(quantizer, [0.0], [0.5]).thresholds.item()
+    assert (never, always) == (math.inf, -math.inf)
