@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from intaglio.ir.encodings import ENCODINGS, Dense, Encoding, Sparse, cheapest
-from intaglio.ir.encodings.bits import pack, packed_bytes, read_numbers, unpack, write_numbers
+from intaglio.ir.encodings.bits import lengths, pack, packed_bytes, read_numbers, unpack, write_numbers
 from intaglio.ir.errors import DataError
 
 every_encoding = pytest.mark.parametrize("kind", ENCODINGS, ids=lambda kind: kind.__name__)
@@ -21,7 +21,30 @@ def matrices() -> list[np.ndarray]:
         step = int(rng.integers(1, 5))
         mask = rng.random(shape) < [1, 0.9, 0.3, 0.1, 0.01][rng.integers(5)]
         result.append(rng.integers(-size, size + 1, shape) * step * mask)
+    result += [matrix for seed in range(40) for matrix in structured(np.random.default_rng(seed)).values()]
     return [matrix.astype(np.int64) for matrix in result]
+
+
+def structured(rng: np.random.Generator, rows: int = 0) -> dict[str, np.ndarray]:
+    """A matrix of every structure, by the name of the encoding made for it."""
+    shape = (rows or int(rng.integers(1, 30)), 4 * int(rng.integers(1, 17)))
+    low, units = int(rng.integers(0, 4)), rng.integers(1, 50, 2)
+    signs = rng.choice([-1, 1], shape) if rng.random() < 0.8 else np.ones(shape, dtype=np.int64)
+    kept = rng.random(shape) >= [0, 0.1, 0.5][rng.integers(3)]
+    mantissas = rng.integers(0, 2 ** int(rng.integers(2, 5)), shape)
+    shifts = rng.integers(0, int(rng.integers(4, 13)), shape)
+    planes = [rng.choice([-c, c], shape) for c in rng.integers(1, 200, int(rng.integers(2, 6)))]
+    block = int(rng.choice([b for b in (4, 8, 16, 32, 64) if shape[1] % b == 0]))
+    return {
+        "Dense": rng.integers(-100, 101, shape),
+        "Sparse": rng.integers(-100, 101, shape) * (rng.random(shape) < 0.2),
+        "Bipolar": signs * units[0],
+        "Ternary": rng.choice([-units[0], 0, units[1]], shape, p=rng.dirichlet([1, 2, 1])),
+        "PowersOfTwo": signs * kept << low + shifts,
+        "Float": signs * mantissas << low + shifts,
+        "Bases": np.sum(planes, axis=0),
+        "BlockExponent": signs * mantissas << np.repeat(shifts[:, ::block], block, axis=1),
+    }
 
 
 @every_encoding
@@ -43,14 +66,49 @@ def test_exact_both_ways_and_bits_are_real(kind: type[Encoding]) -> None:
     assert seen > 30
 
 
+def examples(kind: type[Encoding]) -> list[Encoding]:
+    """Forms of a kind, large enough that every part has bytes."""
+    matrices = [structured(np.random.default_rng(seed), rows=30)[kind.__name__] for seed in range(12)]
+    forms = [form for form in map(kind.encode, matrices) if form is not None]
+    assert len(forms) > 6
+    return forms
+
+
 @every_encoding
 def test_damaged_bytes_are_refused(kind: type[Encoding]) -> None:
-    form = kind.encode(np.eye(30, dtype=np.int64) * 5 + np.eye(30, k=3, dtype=np.int64))
-    assert form is not None
-    data = form.to_bytes()
-    for damaged in (data[:-1], data[:3], data + b"\0", b""):
-        with pytest.raises(DataError, match="damaged"):
-            kind.from_bytes(damaged)
+    for form in examples(kind):
+        data = form.to_bytes()
+        for damaged in (data[:-1], data[:3], data + b"\0", b""):
+            with pytest.raises(DataError, match="damaged"):
+                kind.from_bytes(damaged)
+
+
+@every_encoding
+def test_a_changed_byte_never_fails_otherwise(kind: type[Encoding]) -> None:
+    """A changed byte of the header is refused or read as something else; no other error, no endless loop."""
+    refused = 0
+    for form in examples(kind):
+        data = form.to_bytes()
+        for place in range(20):
+            for byte in (0, 1, 2, 64, 127, 128, 255, data[place] ^ 1, data[place] ^ 2):
+                try:
+                    assert kind.from_bytes(data[:place] + bytes([byte]) + data[place + 1 :]).decode().ndim == 2
+                except DataError as error:
+                    refused += "damaged" in str(error)
+    assert refused > 100
+
+
+@every_encoding
+def test_corner_cases_are_exact_or_refused(kind: type[Encoding]) -> None:
+    """Nothing at all, one column, the widest integers, other integer types."""
+    corners = [np.zeros((0, 4)), np.zeros((3, 0)), np.ones((7, 1)), np.full((2, 4), 2**61), np.full((2, 4), -(2**61))]
+    whole = [np.array([[-(2**63), 2**63 - 1]]), np.array([[-(2**63)]])]
+    small = [np.array([[-128, 127, 0, 64]], dtype=np.int8), np.array([[True, False, True, True]])]
+    for matrix in [*(m.astype(np.int64) for m in corners), *whole, *small]:
+        form = kind.encode(matrix)
+        assert form is not None or kind is not Dense
+        if form is not None:
+            np.testing.assert_array_equal(kind.from_bytes(form.to_bytes()).decode(), matrix)
 
 
 def test_dense_takes_the_bits_of_its_grid() -> None:
@@ -97,6 +155,12 @@ def test_packing_is_lowest_bit_first() -> None:
         data = pack(values, width)
         assert len(data) == packed_bytes(width, values.size)
         np.testing.assert_array_equal(unpack(data, width, values.size), values)
+
+
+def test_bit_lengths() -> None:
+    """Of every size, with the values that a float64 would round up to the next power of two."""
+    values = [max(2**place + more, 0) for place in range(63) for more in (-1, 0, 1)]
+    assert lengths(np.array(values)).tolist() == [value.bit_length() for value in values]
 
 
 def test_header_numbers() -> None:

@@ -1,17 +1,45 @@
 """How constant integer matrices are stored; lowering keeps the cheapest form."""
 
+from intaglio.ir.encodings.bases import Bases
+from intaglio.ir.encodings.bipolar import Bipolar
+from intaglio.ir.encodings.block_exponent import BlockExponent
 from intaglio.ir.encodings.dense import Dense
 from intaglio.ir.encodings.encoding import Encoding
+from intaglio.ir.encodings.float import Float
+from intaglio.ir.encodings.powers_of_two import PowersOfTwo
 from intaglio.ir.encodings.sparse import Sparse
+from intaglio.ir.encodings.ternary import Ternary
 from intaglio.ir.types import Array
 
-ENCODINGS: tuple[type[Encoding], ...] = (Dense, Sparse)
+ENCODINGS: tuple[type[Encoding], ...] = (
+    Dense,
+    Sparse,
+    Bipolar,
+    Ternary,
+    PowersOfTwo,
+    Float,
+    Bases,
+    BlockExponent,
+)
+"""All of them. Files name an encoding by its place here: append, never reorder."""
 
 
 def cheapest(matrix: Array) -> Encoding:
-    """The encoding of a matrix (rows, columns) that takes the fewest bits, all side tables included."""
-    forms = [form for form in (encoding.encode(matrix) for encoding in ENCODINGS) if form is not None]
-    return min(forms, key=lambda form: form.bits())
+    """The encoding of a matrix (rows, columns) of the fewest bits, all side tables included."""
+    forms = (encoding.encode(matrix) for encoding in ENCODINGS)
+    return min((form for form in forms if form is not None), key=lambda form: form.bits())
 
 
-__all__ = ["ENCODINGS", "Dense", "Encoding", "Sparse", "cheapest"]
+__all__ = [
+    "ENCODINGS",
+    "Bases",
+    "Bipolar",
+    "BlockExponent",
+    "Dense",
+    "Encoding",
+    "Float",
+    "PowersOfTwo",
+    "Sparse",
+    "Ternary",
+    "cheapest",
+]

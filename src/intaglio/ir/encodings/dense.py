@@ -5,8 +5,16 @@ from typing import Self
 
 import numpy as np
 
-from intaglio.ir.encodings.bits import grid, pack, read_numbers, unpack, write_numbers
-from intaglio.ir.encodings.encoding import Encoding, Matrix
+from intaglio.ir.encodings.bits import (
+    grid,
+    intact,
+    offsets,
+    pack,
+    read_header,
+    unpack,
+    write_numbers,
+)
+from intaglio.ir.encodings.encoding import Encoding, Matrix, shape_of
 from intaglio.ir.types import Array
 
 
@@ -23,12 +31,15 @@ class Dense(Encoding):
     @classmethod
     def encode(cls, matrix: Array) -> Self:
         low, step, width = grid(matrix)
-        codes = (matrix.astype(np.int64) - low) // step
-        return cls((matrix.shape[0], matrix.shape[1]), low, step, width, pack(codes, width))
+        codes = offsets(matrix, low)
+        codes = codes if step == 1 else codes // np.uint64(step)
+        return cls(shape_of(matrix), low, step, width, pack(codes, width))
 
     def decode(self) -> Matrix:
         codes = unpack(self.data, self.width, self.shape[0] * self.shape[1])
-        return (codes.astype(np.int64) * self.step + self.low).reshape(self.shape)
+        # Modulo 2**64, so that a difference of 64 bits is exact too.
+        values = codes * np.uint64(self.step) + np.uint64(self.low % 2**64)
+        return values.view(np.int64).reshape(self.shape)
 
     def bits(self) -> int:
         return 8 * len(self._header()) + self.shape[0] * self.shape[1] * self.width
@@ -41,7 +52,8 @@ class Dense(Encoding):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        (rows, columns, low, step, width), rest = read_numbers(data, 5)
-        result = cls((rows, columns), low, step, width, rest)
+        shape, (low, step, width), rest = read_header(data, 3)
+        intact(0 < step < 2**64, f"a step of {step}")
+        result = cls(shape, low, step, width, rest)
         result.decode()
         return result

@@ -6,9 +6,12 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from intaglio.ir.types import Array
+from intaglio.ir.types import MAX_BITS, Array, width
 
 Matrix = npt.NDArray[np.int64]
+
+SAMPLE = 4096
+"""Values looked at before all are: most matrices without a structure show it at once."""
 
 
 class Encoding(ABC):
@@ -35,3 +38,16 @@ class Encoding(ABC):
     @abstractmethod
     def from_bytes(cls, data: bytes) -> Self:
         """The inverse of `to_bytes`; DataError when the bytes are damaged."""
+
+
+def integers(matrix: Array) -> Matrix | None:
+    """The matrix as int64; None when empty or wider than any wire: only Dense stores those."""
+    values = matrix.astype(np.int64, copy=False)
+    if not values.size or width(int(values.min()), int(values.max())) > MAX_BITS:
+        return None
+    return values
+
+
+def shape_of(matrix: Array) -> tuple[int, int]:
+    """Rows and columns."""
+    return int(matrix.shape[0]), int(matrix.shape[1])

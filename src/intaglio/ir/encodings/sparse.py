@@ -10,8 +10,16 @@ from typing import Self
 
 import numpy as np
 
-from intaglio.ir.encodings.bits import grid, pack, packed_bytes, read_numbers, unpack, write_numbers
-from intaglio.ir.encodings.encoding import Encoding, Matrix
+from intaglio.ir.encodings.bits import (
+    grid,
+    intact,
+    pack,
+    packed_bytes,
+    read_header,
+    unpack,
+    write_numbers,
+)
+from intaglio.ir.encodings.encoding import Encoding, Matrix, integers, shape_of
 from intaglio.ir.errors import DataError
 from intaglio.ir.types import Array
 
@@ -39,16 +47,16 @@ class Sparse(Encoding):
 
     @classmethod
     def encode(cls, matrix: Array) -> Self | None:
-        flat = matrix.astype(np.int64).ravel()
-        where = np.flatnonzero(flat)
-        if where.size == flat.size:
+        values = integers(matrix)
+        if values is None or values.all():
             return None
+        flat = values.ravel()
+        where = np.flatnonzero(flat)
         low, step, width = grid(flat[where])
         index, places = _best(where, flat.size)
         positions = pack(_distances(where, index), index) if index else pack(flat != 0, 1)
-        values = pack((flat[where] - low) // step, width)
-        shape = (matrix.shape[0], matrix.shape[1])
-        return cls(shape, low, step, width, index, places, where.size, positions, values)
+        codes = pack((flat[where] - low) // step, width)
+        return cls(shape_of(values), low, step, width, index, places, where.size, positions, codes)
 
     def decode(self) -> Matrix:
         flat = np.zeros(self.shape[0] * self.shape[1], dtype=np.int64)
@@ -81,10 +89,12 @@ class Sparse(Encoding):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        numbers, rest = read_numbers(data, 8)
-        rows, columns, low, step, width, index, places, count = numbers
+        shape, (low, step, width, index, places, count), rest = read_header(data, 6)
+        intact(0 <= index <= _WIDEST, f"distances of {index} bits")
+        intact(min(places, count) >= 0, f"{places} positions of {count} values")
+        intact(max(abs(low), abs(step)) < 2**63, f"a grid from {low} in steps of {step}")
         split = packed_bytes(max(index, 1), places)
-        result = cls((rows, columns), low, step, width, index, places, count, rest[:split], rest[split:])
+        result = cls(shape, low, step, width, index, places, count, rest[:split], rest[split:])
         result.decode()
         return result
 
@@ -96,10 +106,11 @@ def _gaps(where: Array) -> Array:
 
 def _best(where: Array, size: int) -> tuple[int, int]:
     """(index, places) of the smallest form: bits of a distance (0: a bitmap) and number of codes."""
-    gaps = _gaps(where)
+    count = np.bincount(_gaps(where), minlength=1)
+    gaps = np.flatnonzero(count)
     forms = [(size, 0, size)]
     for index in range(1, _WIDEST + 1):
-        places = where.size + int((gaps // (2**index - 1)).sum())
+        places = where.size + int((gaps // (2**index - 1) * count[gaps]).sum())
         forms.append((places * index, index, places))
     _, index, places = min(forms)
     return index, places
