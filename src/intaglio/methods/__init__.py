@@ -1,9 +1,10 @@
 """Approximations: one file each, listed in METHODS."""
 
+from intaglio.methods.binary import Binary
 from intaglio.methods.catalogue import METHODS
 from intaglio.methods.fixed_point import FixedPoint
 from intaglio.methods.method import Choice, Method, SearchSpace, Span
 from intaglio.methods.prune import Prune
 from intaglio.methods.recipe import Recipe
 
-__all__ = ["METHODS", "Choice", "FixedPoint", "Method", "Prune", "Recipe", "SearchSpace", "Span"]
+__all__ = ["METHODS", "Binary", "Choice", "FixedPoint", "Method", "Prune", "Recipe", "SearchSpace", "Span"]

@@ -1,10 +1,12 @@
 """Every method, in the order of the survey. A new method is one file and one line here."""
 
+from intaglio.methods.binary import Binary
 from intaglio.methods.fixed_point import FixedPoint
 from intaglio.methods.method import Method
 from intaglio.methods.prune import Prune
 
 METHODS: tuple[type[Method], ...] = (
     FixedPoint,
+    Binary,
     Prune,
 )

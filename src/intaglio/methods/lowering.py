@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from intaglio.ir.errors import ShapeError, UnsupportedLayer
 from intaglio.ir.graph import Builder
 from intaglio.ir.op import Op
-from intaglio.ir.ops import Add, Concat, Conv2d, MatMul, MaxPool, Requantize, Reshape, SumPool
+from intaglio.ir.ops import Add, Concat, Conv2d, MatMul, MaxPool, Pad, Requantize, Reshape, SumPool
 from intaglio.ir.types import Type
 from intaglio.methods import network
 from intaglio.methods.grid import fractions, unit
@@ -215,6 +215,36 @@ def _max_pool(module: nn.MaxPool1d | nn.MaxPool2d, scope: Scope, x: int, axes: i
     if module.ceil_mode and any((size + 2 * p - d * (k - 1) - 1) % s for size, k, s, p, d in sizes):
         raise scope.fail(module, "ceil_mode adds a partial window here: pad the input instead")
     return scope.add(MaxPool(kernel, stride, padding, dilation), x)
+
+
+@lower.register
+def _pad2d(module: nn.ConstantPad2d, scope: Scope, x: int) -> int:
+    left, right, top, bottom = module.padding
+    return _pad(module, scope, x, (top, left), (bottom, right))
+
+
+@lower.register
+def _pad1d(module: nn.ConstantPad1d, scope: Scope, x: int) -> int:
+    left, right = module.padding
+    return _pad(module, scope, x, (left, 0), (right, 0))
+
+
+def _pad(
+    module: nn.ConstantPad1d | nn.ConstantPad2d, scope: Scope, x: int, before: tuple[int, int], after: tuple[int, int]
+) -> int:
+    """A constant border; the value must be an integer on the wire's scale."""
+    if before != after or min(before) < 0:
+        raise scope.fail(module, f"padding {module.padding} is not the same on both sides, or cuts: pad equally")
+    x = uniform(scope, x)
+    (scale,) = scope.type(x).scale
+    value = Fraction(float(module.value)) / scale
+    if value.denominator != 1:
+        raise scope.fail(
+            module,
+            f"its value {module.value:g} is not a multiple of the step {float(scale):g} of what it pads: "
+            f"pad with zero, or with a multiple of that step",
+        )
+    return scope.add(Pad(before, int(value)), x)
 
 
 @lower.register

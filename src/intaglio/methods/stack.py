@@ -39,6 +39,7 @@ def before_grid(layer: nn.Module) -> Tensor:
 
 def put_last(layer: nn.Module, grid: WeightGrid) -> None:
     """End the stack with `grid`, in place of a grid that is there."""
+    grid.train(layer.training)
     if grid_of(layer) is None:
         parametrize.register_parametrization(layer, "weight", grid)
     else:
@@ -62,7 +63,7 @@ def integers(layer: nn.Module, name: str = "layer") -> tuple[np.ndarray, tuple[F
         StructureError: the weight is not on the grid that the layer declares, or declares none.
     """
     scales = declared_scales(layer, name)
-    layer = layer if hasattr(layer, "integer_scale") else copy.deepcopy(layer).double()
+    layer = layer if hasattr(layer, "integer_scale") else copy.deepcopy(layer).double().eval()
     with torch.no_grad():
         weight = layer.weight.detach().double().cpu().numpy()  # type: ignore[operator]
     columns = np.array([float(scale) for scale in scales]).reshape(-1, *[1] * (weight.ndim - 1))

@@ -1,0 +1,267 @@
+"""Binary weights, and sign activations (survey section 4.2).
+
+Weights: s * sign(w) with sign(0) = +1, in every forward pass; the latent weight w is what the optimiser moves.
+s is 1 (BinaryConnect, Courbariaux et al. 2015; BNN, Hubara et al. 2016), or the mean |w| of the layer or of each
+output channel (XNOR-Net, Rastegari et al. 2016), rounded to 8 bits of mantissa. Stochastic binarisation draws +1
+with probability clip((w + 1) / 2, 0, 1), in training only. The gradient passes straight through to w where
+|w| <= 1 (as in DoReFa, without a factor s), and `step` clips w to [-1, 1].
+
+Activations: sign(x) in {-1, +1}, sign(0) = +1, gradient 1 where |x| <= 1 (BNN). Zero is not one bit, so a selected
+convolution that reads signs is padded with -1, in training as in hardware.
+
+What it does not do: XNOR-Net's scaling of activations by the local mean |x|, which depends on the data and costs
+multiplications at every position (BNN, DoReFa and FINN leave it out too; batch norm does its work), nor its
+centring of weights; a one-bit input (that is `FixedPoint(input_bits=1)` before this method).
+Exploited by: the bipolar encoding, XNOR and popcount, thresholds instead of batch norm.
+"""
+
+from fractions import Fraction
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.fx import GraphModule, Node
+
+from intaglio.ir.errors import RangeError, RecipeError, StructureError
+from intaglio.methods.fitted import FittedGrid, dyadic
+from intaglio.methods.format import Format
+from intaglio.methods.method import Batches, Choice, SearchSpace, matches, weighted_layers
+from intaglio.methods.network import free_name, insert_after, is_reshape, module_of
+from intaglio.methods.placement import Chain, chains, role_of
+from intaglio.methods.quantizers import LevelQuantizer, WeightGrid
+from intaglio.methods.stack import grid_of
+
+BinaryScale = Literal["one", "layer", "channel"]
+_KEEP_SIGNS = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)
+
+
+class _Sign(torch.autograd.Function):
+    """+1 where x >= edge, else -1; the gradient passes where |x| <= 1."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, edge: Tensor | float) -> Tensor:
+        ctx.save_for_backward(x)
+        return (x >= edge).to(x.dtype).mul_(2).sub_(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        end = 1 + torch.finfo(x.dtype).eps  # the ends are excluded, and clipped weights lie on 1
+        return torch.ops.aten.hardtanh_backward(gradients[0], x, -end, end), None
+
+
+class _Scaled(torch.autograd.Function):
+    """x * scale with the gradient of x passed straight through."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
+        return x * scale
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return gradients[0], None
+
+
+class BinaryWeights(FittedGrid):
+    """A weight as +-scale; the integers are -1 and +1."""
+
+    def __init__(self, weight: Tensor, scale: BinaryScale, stochastic: bool) -> None:
+        super().__init__(torch.ones(len(weight) if scale == "channel" else 1, dtype=weight.dtype))
+        self.mean = scale != "one"
+        self.stochastic = stochastic
+        self.to(weight.device).fit(weight)
+
+    def fit(self, weight: Tensor) -> None:
+        """The scale is the mean magnitude, unless it is one."""
+        if self.mean:
+            self.scale.copy_(dyadic(self.rows(weight).abs().mean(1)))
+
+    def quantized(self, weight: Tensor) -> Tensor:
+        """sign(weight) * scale; while training stochastically, the sign is drawn."""
+        edge = 1 - 2 * torch.rand_like(weight) if self.stochastic and self.training else 0.0
+        signs: Tensor = _Sign.apply(weight, edge)  # type: ignore[assignment]
+        return _Scaled.apply(signs, self.columns(self.scale, weight)) if self.mean else signs  # type: ignore[return-value]
+
+
+class SignQuantizer(LevelQuantizer):
+    """-1 or +1; one bit in hardware."""
+
+    def __init__(self) -> None:
+        super().__init__(2, True, "power_of_two")
+        self.low, self.high = -1, 1
+
+    def _quantized(self, x: Tensor) -> Tensor:
+        signs: Tensor = _Sign.apply(x, 0.0)  # type: ignore[assignment]
+        return signs if len(self.levels()) == 2 else signs.clamp(self.low, self.high)
+
+    def levels(self) -> tuple[int, ...]:
+        """-1 and 1; one of them where a clip comes before."""
+        return tuple(level for level in (-1, 1) if self.low <= level <= self.high)
+
+    def edges(self) -> tuple[Fraction, ...]:
+        """Zero."""
+        return (Fraction(0),) * (len(self.levels()) - 1)
+
+
+class Binary(Format):
+    """One bit for each weight: +-scale. `activations` also makes the activations of selected layers +-1.
+
+    scale: "one" (a batch norm must follow, since sums grow), "layer" or "channel" (mean magnitude). stochastic:
+    draw the signs while training.
+
+    With `activations` the quantiser behind each selected layer becomes a sign. The ReLU or Hardtanh there goes, as
+    it would make the sign constant. Where a batch norm follows behind a pool, the sign comes behind the batch norm
+    and the first quantiser stays. Selected convolutions that read signs are padded with -1 by a module of their own.
+    """
+
+    scale: BinaryScale = "channel"
+    stochastic: bool = False
+    activations: bool = False
+
+    def apply(self, model: nn.Module, data: Batches) -> nn.Module:
+        """Binarise weights, then activations.
+
+        Raises:
+            RangeError: all weights of a layer are zero; RecipeError: `activations`, and nothing to binarise.
+        """
+        gm = super().apply(model, data)
+        assert isinstance(gm, GraphModule)
+        if self.activations:
+            self._binarise(gm)
+        return gm
+
+    def weight_grid(self, weight: Tensor, name: str) -> WeightGrid:
+        """+-1, +-mean of the layer, or +-mean of each channel."""
+        if not bool(weight.any()):
+            raise RangeError(f"{name}: all weights are zero, and binary has no zero: leave it out with `select`")
+        return BinaryWeights(weight, self.scale, self.stochastic)
+
+    @torch.no_grad()
+    def step(self, model: nn.Module, progress: float) -> None:
+        """Clip the latent weights to [-1, 1]."""
+        del progress
+        for _, layer in weighted_layers(model, self.select):
+            if isinstance(grid_of(layer), BinaryWeights):
+                latent = getattr(layer.parametrizations["weight"], "original", None)  # type: ignore[index]
+                if latent is not None:
+                    latent.clamp_(-1, 1)
+
+    def verify(self, model: nn.Module) -> None:
+        """Every selected weight is on a grid, and every sign activation is in its place."""
+        super().verify(model)
+        if not self.activations:
+            return
+        assert isinstance(model, GraphModule)
+        for chain in self._chains(model):
+            if chain.quantizer is None or not isinstance(module_of(model, chain.quantizer), SignQuantizer):
+                raise StructureError(
+                    f"{chain.start.target}: its sign activation is gone, and so is the ReLU that was there; a later "
+                    f"method replaced it: put that method before Binary, or leave the layer out with `select`"
+                )
+
+    @classmethod
+    def space(cls) -> SearchSpace:
+        """Which scale."""
+        return {"scale": Choice(("layer", "channel"))}
+
+    def _chains(self, gm: GraphModule) -> list[Chain]:
+        """The chains that start at a selected module and end in a sign."""
+        found: list[Chain] = []
+        for chain in chains(gm):
+            start = module_of(gm, chain.start)
+            chosen = start is not None and matches(str(chain.start.target), start, self.select)
+            if chosen and not _feeds_norm(gm, chain.quantizer or chain.end):
+                found.append(chain)
+        return found
+
+    def _binarise(self, gm: GraphModule) -> None:
+        """Signs for quantisers; no clips before and behind them; convolutions that read signs padded with -1."""
+        found = self._chains(gm)
+        if not found:
+            raise RecipeError(
+                "binary: activations is true, but no selected layer has an activation behind it: select others"
+            )
+        for chain in found:
+            if chain.quantizer is not None:
+                gm.set_submodule(str(chain.quantizer.target), SignQuantizer())
+            else:
+                insert_after(gm, chain.end, f"{chain.end.target}_quantizer", SignQuantizer())
+            for node in chain.nodes:
+                _erase_clip(gm, node)
+        for node in _signed(gm):
+            for user in list(node.users):
+                _erase_clip(gm, user)
+        self._pad(gm)
+        gm.graph.lint()
+        gm.delete_all_unused_submodules()
+        gm.recompile()
+
+    def _pad(self, gm: GraphModule) -> None:
+        """A border of -1 before each selected convolution of which every call reads signs."""
+        signed = set(_signed(gm))
+        calls: dict[str, list[Node]] = {}
+        for node in gm.graph.nodes:
+            layer = module_of(gm, node)
+            if isinstance(layer, nn.Conv1d | nn.Conv2d) and matches(str(node.target), layer, self.select):
+                calls.setdefault(str(node.target), []).append(node)
+        for name, nodes in calls.items():
+            layer = gm.get_submodule(name)
+            assert isinstance(layer, nn.Conv1d | nn.Conv2d)
+            border = _border(layer)
+            if any(border) and all(node.all_input_nodes[0] in signed for node in nodes):
+                layer.padding = (0,) * len(border)
+                for node in nodes:
+                    _put_pad(gm, node, f"{name}_pad", border)
+
+
+def _feeds_norm(gm: GraphModule, node: Node) -> bool:
+    """Whether a batch norm or a Hardtanh opens the next chain, perhaps behind a pool: the sign comes there."""
+    for user in node.users:
+        role = role_of(gm, user)
+        if role == "either" or (role in ("passive", "follow") and _feeds_norm(gm, user)):
+            return True
+    return False
+
+
+def _erase_clip(gm: GraphModule, node: Node) -> None:
+    if isinstance(module_of(gm, node), nn.ReLU | nn.Hardtanh):
+        node.replace_all_uses_with(node.all_input_nodes[0])
+        gm.graph.erase_node(node)
+
+
+def _signed(gm: GraphModule) -> list[Node]:
+    """The nodes whose values are all -1 or +1."""
+    found: list[Node] = []
+    for node in gm.graph.nodes:
+        module = module_of(gm, node)
+        keeps = is_reshape(node) or isinstance(module, _KEEP_SIGNS)
+        keeps = keeps or (isinstance(module, nn.ConstantPad1d | nn.ConstantPad2d) and abs(module.value) == 1)
+        if isinstance(module, SignQuantizer) or (keeps and node.all_input_nodes[0] in found):
+            found.append(node)
+    return found
+
+
+def _border(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...]:
+    """The zeros that a convolution adds on both sides of each axis; none where they are not symmetric zeros."""
+    padding = layer.padding
+    if padding == "same":
+        total = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+        padding = tuple(0 if any(t % 2 for t in total) else t // 2 for t in total)
+    if isinstance(padding, str) or layer.padding_mode != "zeros":
+        return (0,) * len(layer.kernel_size)
+    return tuple(padding)
+
+
+def _put_pad(gm: GraphModule, node: Node, name: str, border: tuple[int, ...]) -> None:
+    """A border of -1 around what a node reads; torch counts axes from the last."""
+    sides = tuple(side for axis in reversed(border) for side in (axis, axis))
+    pad = nn.ConstantPad1d(sides, -1.0) if len(border) == 1 else nn.ConstantPad2d(sides, -1.0)  # type: ignore[arg-type]
+    source = node.all_input_nodes[0]
+    name = free_name(gm, name)
+    gm.add_submodule(name, pad)
+    with gm.graph.inserting_before(node):
+        padded = gm.graph.call_module(name, (source,))
+    node.replace_input_with(source, padded)
