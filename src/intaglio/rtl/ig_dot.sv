@@ -3,9 +3,8 @@
 // Latency: 1 + ceil(clog2(SIMD) / 2) cycles, in both forms. No handshake, no reset: a new beat may enter every cycle.
 //
 // DSP = 1: one `ig_multiply` per lane, products registered, then an adder tree with a register every second level.
-// DSP = 0: bit planes. For each bit j of the weights, the sum over s of (w[s][j] ? a[s] : 0); then the planes are
-// added with weights 2^j, the sign's negative. The choice is a register whose synchronous reset is the weight bit, so
-// it takes no logic: flip-flops, of which there is one per bit of a and plane, are traded for look-up tables.
+// DSP = 0: bit planes. For each bit j of the weights, the sum over s of (w[s][j] ? a[s] : 0) by `ig_plane`; then the
+// planes are added with weights 2^j, the sign's negative.
 module ig_dot #(
   parameter int unsigned SIMD = 8,      // lanes
   parameter int unsigned A_BITS = 8,    // bits of an activation
@@ -52,26 +51,20 @@ module ig_dot #(
     );
     assign sum_o = SumBits'(signed'(sum));
   end else begin : g_planes
-    // An activation passes a weight bit in a register with synchronous reset; then adders within and across planes.
     localparam int unsigned Across = $clog2(Planes);
     localparam int unsigned PlaneBits = A_BITS + Depth;
     localparam int unsigned Registers = spread(Depth + Across);
 
     logic [Planes*PlaneBits-1:0] plane;
     for (genvar j = 0; j < Planes; j++) begin : g_plane
-      localparam int unsigned Bit = j < W_BITS ? j : W_BITS - 1;
-      logic [SIMD*A_BITS-1:0] gated;
-      for (genvar s = 0; s < SIMD; s++) begin : g_gate
-        always_ff @(posedge clk_i) begin
-          if (!w_i[s][Bit]) gated[s*A_BITS+:A_BITS] <= '0;
-          else gated[s*A_BITS+:A_BITS] <= a_i[s];
-        end
+      logic [SIMD-1:0] bits;
+      for (genvar s = 0; s < SIMD; s++) begin : g_bit
+        assign bits[s] = w_i[s][j < W_BITS ? j : W_BITS - 1];
       end
-      ig_tree #(
-        .COUNT(SIMD), .BITS(A_BITS), .SIGNED(A_SIGNED), .SHIFT(0), .NEGATE(0),
-        .REGISTERS(Registers)
-      ) u_tree (
-        .clk_i, .x_i(gated), .sum_o(plane[j*PlaneBits+:PlaneBits])
+      ig_plane #(
+        .SIMD(SIMD), .A_BITS(A_BITS), .A_SIGNED(A_SIGNED), .KIND(0), .REGISTERS(Registers)
+      ) u_plane (
+        .clk_i, .a_i, .w_i(bits), .sum_o(plane[j*PlaneBits+:PlaneBits])
       );
     end
 

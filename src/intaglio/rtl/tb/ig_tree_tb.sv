@@ -10,6 +10,8 @@ module ig_tree_tb;
   ig_tree_case #(.COUNT(3), .BITS(8), .SIGNED(1), .REGISTERS(2)) u_3 (.clk);
   ig_tree_case #(.COUNT(7), .BITS(5), .SIGNED(0), .REGISTERS(5)) u_7 (.clk);
   ig_tree_case #(.COUNT(16), .BITS(9), .SIGNED(1), .REGISTERS(10)) u_16 (.clk);
+  ig_tree_case #(.COUNT(6), .BITS(1), .SIGNED(0), .REGISTERS(2)) u_6b (.clk);
+  ig_tree_case #(.COUNT(9), .BITS(2), .SIGNED(0), .REGISTERS(5)) u_9c (.clk);
   ig_tree_case #(.COUNT(2), .BITS(1), .SIGNED(0), .SHIFT(1), .NEGATE(1), .REGISTERS(1)) u_s2 (.clk);
   ig_tree_case #(.COUNT(3), .BITS(1), .SIGNED(1), .SHIFT(1), .NEGATE(1), .REGISTERS(0)) u_s3 (.clk);
   ig_tree_case #(.COUNT(5), .BITS(4), .SIGNED(0), .SHIFT(1), .NEGATE(1), .REGISTERS(4)) u_s5 (.clk);

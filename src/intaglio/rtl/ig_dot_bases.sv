@@ -1,0 +1,70 @@
+// Dot product of one beat with weights that are sums of a few coefficients: bit k of a weight chooses plane k,
+//   sum_o = sum over k of COEFFICIENTS[k] * sum over s of lane[s][k],
+//   UNIPOLAR = 0: lane[s][k] = w[s][k] ? a[s] : ~a[s], for w = sum over k of c[k] * b[k] with b[k] in {-1, +1}
+//                 (multi-base); it exceeds the product by K * c[k] for each bit 0 of plane k, where
+//                 K = 2^A_BITS - 1 for unsigned activations, -1 for signed ones;
+//   UNIPOLAR = 1: lane[s][k] = w[s][k] ? a[s] : 0, for w = sum over k of c[k] * b[k] with b[k] in {0, 1}; exact.
+// Weights {-n, 0, +p} (trained ternary) are unipolar planes with coefficients p and -n.
+//
+// Latency: 2 + ceil(clog2(SIMD) / 2) cycles. No handshake, no reset: a new beat may enter every cycle.
+module ig_dot_bases #(
+  parameter int unsigned SIMD = 8,      // lanes
+  parameter int unsigned A_BITS = 8,    // bits of an activation
+  parameter int unsigned A_SIGNED = 0,  // 1: activations are two's complement, 0: unsigned
+  parameter int unsigned PLANES = 2,    // bits of a weight
+  parameter int unsigned UNIPOLAR = 0,  // 1: a bit is 0 or 1, 0: it is -1 or +1
+  parameter bit [32*PLANES-1:0] COEFFICIENTS = {PLANES{32'd1}},  // signed words, plane 0 lowest
+  localparam int unsigned SumBits = A_BITS + $clog2(SIMD) + magnitude_bits() + $clog2(PLANES) + 1
+) (
+  input  logic                        clk_i,
+  input  logic [SIMD-1:0][A_BITS-1:0] a_i,
+  input  logic [SIMD-1:0][PLANES-1:0] w_i,
+  output logic [SumBits-1:0]          sum_o  // two's complement
+);
+  localparam int unsigned Depth = $clog2(SIMD);
+  // Registers behind levels 1, 3, 5, .. and behind the last level of the adder tree.
+  localparam int unsigned Registers = Depth == 0 ? 0 : 32'hAAAA_AAAA | (1 << (Depth - 1));
+  localparam int unsigned PlaneBits = A_BITS + Depth;
+  localparam int unsigned ProductBits = SumBits - $clog2(PLANES);
+
+  // Smallest n such that no coefficient is larger than 2^n in magnitude.
+  function automatic int unsigned magnitude_bits();
+    magnitude_bits = 0;
+    for (int unsigned k = 0; k < PLANES; k++) begin
+      while (signed'(COEFFICIENTS[32*k+:32]) > 1 << magnitude_bits ||
+             signed'(COEFFICIENTS[32*k+:32]) < -(1 << magnitude_bits)) begin
+        magnitude_bits = magnitude_bits + 1;
+      end
+    end
+  endfunction
+
+  logic [PLANES*ProductBits-1:0] product_d, product_q;
+
+  for (genvar k = 0; k < PLANES; k++) begin : g_plane
+    logic [SIMD-1:0] bits;
+    logic [PlaneBits-1:0] sum;
+    for (genvar s = 0; s < SIMD; s++) begin : g_bit
+      assign bits[s] = w_i[s][k];
+    end
+    ig_plane #(
+      .SIMD(SIMD), .A_BITS(A_BITS), .A_SIGNED(A_SIGNED), .KIND(32'(UNIPOLAR == 0)),
+      .REGISTERS(Registers)
+    ) u_plane (
+      .clk_i, .a_i, .w_i(bits), .sum_o(sum)
+    );
+    ig_scale #(
+      .IN_BITS(PlaneBits), .IN_SIGNED(A_SIGNED), .MULTIPLIER(int'(COEFFICIENTS[32*k+:32])),
+      .OUT_BITS(ProductBits)
+    ) u_scale (
+      .data_i(sum), .data_o(product_d[k*ProductBits+:ProductBits])
+    );
+  end
+
+  always_ff @(posedge clk_i) product_q <= product_d;
+
+  ig_tree #(
+    .COUNT(PLANES), .BITS(ProductBits), .SIGNED(1), .SHIFT(0), .NEGATE(0), .REGISTERS(0)
+  ) u_sum (
+    .clk_i, .x_i(product_q), .sum_o
+  );
+endmodule
