@@ -136,6 +136,7 @@ def test_reference_networks(name: str):
 def test_parameter_counts():
     counts = {name: sum(p.numel() for p in build().parameters()) for name, build in MODELS.items()}
     assert counts["lenet_300_100"] == 266610 and counts["lenet5"] == 61706 and counts["lenet5_caffe"] == 431080
+    assert counts["tfc"] == 59402 and counts["sfc"] == 335882 and counts["lenet5_norm"] == 431650
     assert counts["jet_mlp"] == 4389 and counts["digits"] == 6090
 
 

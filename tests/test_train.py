@@ -13,7 +13,7 @@ from torch import nn
 from intaglio.datasets import Dataset, Split
 from intaglio.ir.errors import DataError, RangeError
 from intaglio.methods import FixedPoint, Method, Prune, Recipe
-from intaglio.train import Checkpoint, evaluate, fit, load_weights, save_weights
+from intaglio.train import Checkpoint, distilled, evaluate, fit, load_weights, save_weights
 
 SCRIPT = """
 import os, signal, sys
@@ -148,6 +148,29 @@ def test_own_loss_and_augmentation():
 
     history = fit(nn.Linear(6, 3), data(), 3, 0.01, optimizer="sgd", step=step, augment=lambda x, generator: x * 0)
     assert max(seen) == 0 and history[-1]["loss"] < history[0]["loss"]
+
+
+def test_distillation_is_hintons_loss():
+    torch.manual_seed(3)
+    teacher, student = nn.Sequential(nn.Linear(6, 3), nn.Dropout(0.9)), nn.Linear(6, 3)
+    x, y = torch.rand(5, 6), torch.tensor([0, 1, 2, 0, 1])
+    p, q = ((layer(x).detach() / 2).softmax(1).double() for layer in (teacher[0], student))
+    entropy = -student(x).detach().log_softmax(1)[torch.arange(5), y].mean()
+    wanted = 0.7 * entropy + 0.3 * 4 * (p * (p / q).log()).sum(1).mean()
+    assert float(distilled(teacher, 0.3, 2.0)(student, x, y).detach()) == pytest.approx(float(wanted), rel=1e-5)
+    assert float(distilled(student, 1.0)(student, x, y).detach()) == pytest.approx(0, abs=1e-6)
+    assert teacher.training and all(p.grad is None for p in teacher.parameters())
+    with pytest.raises(RangeError, match=r"share = 1\.5"):
+        distilled(teacher, 1.5)
+
+
+def test_a_student_learns_from_its_teacher_alone():
+    torch.manual_seed(4)
+    teacher, student, toy = nn.Linear(6, 3), nn.Linear(6, 3), data()
+    fit(student, toy, 60, 0.05, batch=40, step=distilled(teacher.double(), 1.0, 1.0))
+    x = toy.train.x
+    same = (student(x).argmax(1) == teacher(x.double()).argmax(1)).float().mean()
+    assert float(same) > 0.9 and evaluate(student, x, toy.train.y) < 80
 
 
 def test_faults_are_named():

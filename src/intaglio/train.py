@@ -4,6 +4,7 @@ A network from `Recipe.apply` is an ordinary module, so any other loop does as w
 to the loss, call `method.step(model, progress)` before each step and once with 1.0 at the end.
 """
 
+import copy
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -132,6 +133,35 @@ def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch: int = 1000) -> float
     )
     model.train(training)
     return 100.0 * right / len(y)
+
+
+def distilled(teacher: nn.Module, share: float = 0.5, temperature: float = 4.0) -> Step:
+    """The loss of Hinton et al. (2015, section 2) as `step` of `fit`: learn from labels and from a trained network.
+
+    (1 - share) CE(logits, labels) + share T^2 KL(softmax(teacher / T) || softmax(logits / T)). The teacher sees the
+    same augmented inputs, in evaluation mode and in its own dtype, and is not changed.
+
+    Raises:
+        RangeError: `share` outside [0, 1], or a temperature that is not positive.
+    """
+    if not 0 <= share <= 1 or not temperature > 0:
+        raise RangeError(f"share = {share:g} and temperature = {temperature:g}; share lies in [0, 1], temperature > 0")
+    teacher = copy.deepcopy(teacher).eval()
+    dtype = next((p.dtype for p in teacher.parameters()), torch.float32)
+
+    def step(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = teacher(x.to(dtype)).div(temperature)
+        logits = model(x)
+        kl = F.kl_div(
+            F.log_softmax(logits / temperature, 1),
+            F.log_softmax(wanted, 1).to(logits),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return (1 - share) * F.cross_entropy(logits, y) + share * temperature**2 * kl
+
+    return step
 
 
 def _cross_entropy(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
