@@ -21,13 +21,20 @@ from torch.autograd.function import once_differentiable
 from intaglio.methods.grid import Kind, fractions, mantissa_bits, reciprocal, snap
 
 
+def _start(x: Tensor, stochastic: bool) -> Tensor:
+    """What is added before the floor: one half, or for every value a random number of [0, 1)."""
+    return torch.rand_like(x) if stochastic else x.new_tensor(0.5)
+
+
 class _Uniform(torch.autograd.Function):
     """Fake quantisation with one scale: four passes over x forward, one pass and two dot products
     backward."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, log2_scale: Tensor, s: float, r: float, low: int, high: int) -> Tensor:
-        y = torch.add(x.new_tensor(0.5), x, alpha=r).floor_().clamp_(low, high).mul_(s)
+    def forward(
+        ctx: Any, x: Tensor, log2_scale: Tensor, s: float, r: float, low: int, high: int, stochastic: bool
+    ) -> Tensor:
+        y = torch.add(_start(x, stochastic), x, alpha=r).floor_().clamp_(low, high).mul_(s)
         ctx.save_for_backward(x, y)
         ctx.constants = (s, r, low, high)
         ctx.shape = log2_scale.shape
@@ -45,16 +52,18 @@ class _Uniform(torch.autograd.Function):
             flat = gradient.reshape(-1)
             total = torch.dot(flat, y.reshape(-1)) - s * r * torch.dot(dx.reshape(-1), x.reshape(-1))
             ds = (total * (math.log(2) / math.sqrt(x.numel() * max(1, high)))).reshape(ctx.shape)
-        return dx, ds, None, None, None, None
+        return dx, ds, None, None, None, None, None
 
 
 class _PerChannel(torch.autograd.Function):
     """Fake quantisation of a weight with one scale per output channel (axis 0)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, log2_scale: Tensor, s: Tensor, r: Tensor, low: int, high: int) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, log2_scale: Tensor, s: Tensor, r: Tensor, low: int, high: int, stochastic: bool
+    ) -> Tensor:
         t = x * r
-        y = t.add(0.5).floor_().clamp_(low, high).mul_(s)
+        y = t.add(_start(t, stochastic)).floor_().clamp_(low, high).mul_(s)
         ctx.save_for_backward(t, y, s)
         ctx.range = (low, high)
         return y
@@ -71,7 +80,70 @@ class _PerChannel(torch.autograd.Function):
             rows = [part.reshape(len(t), -1) for part in (gradient, y, dx, t)]
             total = torch.linalg.vecdot(rows[0], rows[1]) - s.flatten() * torch.linalg.vecdot(rows[2], rows[3])
             ds = total * (math.log(2) / math.sqrt(t[0].numel() * max(1, high)))
-        return dx, ds, None, None, None, None
+        return dx, ds, None, None, None, None, None
+
+
+class _Clipped(torch.autograd.Function):
+    """Fake quantisation of clip(x, 0, alpha): the gradient is x's inside, and alpha's where x >= alpha."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, alpha: Tensor, s: float, r: float, low: int, high: int) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.top, ctx.shape = high * s, alpha.shape
+        return torch.add(x.new_tensor(0.5), x, alpha=r).floor_().clamp_(low, high).mul_(s)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        (gradient,) = gradients
+        (x,) = ctx.saved_tensors
+        dx = torch.ops.aten.hardtanh_backward(gradient, x, 0.0, ctx.top)
+        da = None
+        if ctx.needs_input_grad[1]:
+            below = float(torch.nextafter(x.new_tensor(ctx.top), x.new_tensor(-math.inf)))
+            da = torch.ops.aten.threshold_backward(gradient, x, below).sum().reshape(ctx.shape)
+        return dx, da, None, None, None, None
+
+
+class Overflow(nn.Module):
+    """Counts the values of a training step that do not fit a grid: dynamic fixed point (Courbariaux et al. 2014).
+
+    After `interval` steps a scale doubles if more than the share `rate` of its values lay outside low .. high, and
+    halves if no more than that share would lie outside at half the scale. Channels of zeros keep their scale.
+    """
+
+    counts: Tensor
+    steps: Tensor
+
+    def __init__(self, channels: int, rate: float, interval: int) -> None:
+        super().__init__()
+        self.rate, self.interval = rate, interval
+        self.register_buffer("counts", torch.zeros(3, channels, dtype=torch.int64))
+        self.register_buffer("steps", torch.tensor(0))
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, grid: "Grid") -> None:
+        """Count the values of `x`, how many lie outside, and how many would at half the scale."""
+        rows = x.detach().reshape(self.counts.shape[1], -1)
+        scale = torch.from_numpy(grid.snapped()[0]).to(rows).reshape(-1, 1)
+        for count, ends in zip(self.counts[1:], (scale, scale / 2), strict=True):
+            outside = rows >= (grid.high + 0.5) * ends
+            if grid.low:
+                outside |= rows < (grid.low - 0.5) * ends
+            count += outside.count_nonzero(1)
+        self.counts[0] += rows.shape[1] * rows.any(1)
+        self.steps += 1
+
+    def moves(self) -> Tensor | None:
+        """What to add to each log2 of a scale (-1, 0 or 1), after `interval` steps; then counting starts again."""
+        if int(self.steps) < self.interval:
+            return None
+        seen, outside, at_half = self.counts.double()
+        limit = self.rate * seen
+        moves = (outside > limit).double() - ((outside <= limit) & (at_half <= limit) & (seen > 0)).double()
+        self.counts.zero_()
+        self.steps.zero_()
+        return moves
 
 
 class WeightGrid(nn.Module, ABC):
@@ -89,16 +161,25 @@ class Grid(nn.Module):
     """Integers in [low, high] times a snapped scale: what weight and activation quantisers share.
 
     `log2_scale` has one entry, or one per output channel. It is a parameter if it is learned, else a buffer.
+    `stochastic` rounds at random while training: floor(x * r + u), u uniform in [0, 1). `overflow` counts
+    overflows while training.
     """
 
     log2_scale: Tensor
+    stochastic = False
+    overflow: Overflow | None
 
     def __init__(self, low: int, high: int, kind: Kind, log2_scale: Tensor, learn: bool) -> None:
         super().__init__()
         self.low, self.high = low, high
         self.kind: Kind = kind
+        self.overflow = None
         self._kept: tuple[float, float, float] | None = None
         self.mantissa = mantissa_bits(kind, max(abs(low), high).bit_length())
+        self._keep(log2_scale, learn)
+
+    def _keep(self, log2_scale: Tensor, learn: bool) -> None:
+        """Register what holds the scale."""
         if learn:
             self.log2_scale = nn.Parameter(log2_scale)
         else:
@@ -119,12 +200,22 @@ class Grid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """q * s with q = clip(floor(x * r + 1/2), low, high)."""
+        stochastic = self.stochastic and self.training
+        if self.overflow is not None and self.training:
+            self.overflow(x, self)
         if self.log2_scale.numel() == 1:
             scale, r = self._single()
-            return _Uniform.apply(x, self.log2_scale, scale, r, self.low, self.high)  # type: ignore[return-value]
+            return _Uniform.apply(x, self.log2_scale, scale, r, self.low, self.high, stochastic)  # type: ignore[return-value]
         shape = (2, -1) + (1,) * (x.dim() - 1)
         columns = torch.from_numpy(np.stack(self.snapped())).to(x).reshape(shape).unbind()
-        return _PerChannel.apply(x, self.log2_scale, *columns, self.low, self.high)  # type: ignore[return-value]
+        return _PerChannel.apply(x, self.log2_scale, *columns, self.low, self.high, stochastic)  # type: ignore[return-value]
+
+    @torch.no_grad()
+    def follow_overflow(self) -> None:
+        """Double or halve the scales as the overflows counted say, within 2**-24 and 2**24."""
+        moves = None if self.overflow is None else self.overflow.moves()
+        if moves is not None:
+            self.log2_scale.add_(moves.to(self.log2_scale)).clamp_(-24, 24)
 
     def _single(self) -> tuple[float, float]:
         """Scale and reciprocal of a grid with one scale, kept while it does not change."""
@@ -200,6 +291,34 @@ class ActivationQuantizer(Grid):
         """The integer for one exact value."""
         q = math.floor(value * self.reciprocal + Fraction(1, 2))
         return min(max(q, self.low), self.high)
+
+
+class ClippedQuantizer(ActivationQuantizer):
+    """clip(x, 0, alpha) on 2**bits even levels, with the gradient of PACT (Choi et al. 2018, section 3).
+
+    The scale is alpha / (2**bits - 1), snapped, so the last level lies within 2**-8 of alpha (dyadic), or within
+    a factor of sqrt 2 (power of two). alpha is a parameter if it is learned, else a buffer, and is at least 2**-20.
+    """
+
+    alpha: Tensor
+
+    def __init__(self, bits: int, kind: Kind, alpha: float, learn: bool) -> None:
+        super().__init__(bits, False, kind, learn=learn)
+        self.alpha.data.fill_(alpha)
+
+    def _keep(self, log2_scale: Tensor, learn: bool) -> None:
+        if learn:
+            self.alpha = nn.Parameter(torch.ones_like(log2_scale))
+        else:
+            self.register_buffer("alpha", torch.ones_like(log2_scale))
+
+    @property
+    def log2_scale(self) -> Tensor:  # type: ignore[override]
+        """log2 of alpha / (2**bits - 1), in float64, so that it does not depend on the precision of the network."""
+        return torch.log2(self.alpha.detach().double().clamp_min(2.0**-20) / (2**self.bits - 1))
+
+    def _quantized(self, x: Tensor) -> Tensor:
+        return _Clipped.apply(x, self.alpha, *self._single(), self.low, self.high)  # type: ignore[return-value]
 
 
 class LevelQuantizer(ActivationQuantizer):
