@@ -11,26 +11,27 @@ module ig_dot_bases #(
   parameter int unsigned SIMD = 8,      // lanes
   parameter int unsigned A_BITS = 8,    // bits of an activation
   parameter int unsigned A_SIGNED = 0,  // 1: activations are two's complement, 0: unsigned
-  parameter int unsigned PLANES = 2,    // bits of a weight
+  parameter int unsigned W_BITS = 2,    // planes
   parameter int unsigned UNIPOLAR = 0,  // 1: a bit is 0 or 1, 0: it is -1 or +1
-  parameter bit [32*PLANES-1:0] COEFFICIENTS = {PLANES{32'd1}},  // signed words, plane 0 lowest
-  localparam int unsigned SumBits = A_BITS + $clog2(SIMD) + magnitude_bits() + $clog2(PLANES) + 1
+  parameter logic [32*W_BITS-1:0] COEFFICIENTS = {W_BITS{32'd1}},  // signed, plane 0 lowest
+  localparam int unsigned SumBits = A_BITS + $clog2(SIMD) + 32 + $clog2(W_BITS)
 ) (
   input  logic                        clk_i,
   input  logic [SIMD-1:0][A_BITS-1:0] a_i,
-  input  logic [SIMD-1:0][PLANES-1:0] w_i,
+  input  logic [SIMD-1:0][W_BITS-1:0] w_i,
   output logic [SumBits-1:0]          sum_o  // two's complement
 );
   localparam int unsigned Depth = $clog2(SIMD);
   // Registers behind levels 1, 3, 5, .. and behind the last level of the adder tree.
   localparam int unsigned Registers = Depth == 0 ? 0 : 32'hAAAA_AAAA | (1 << (Depth - 1));
   localparam int unsigned PlaneBits = A_BITS + Depth;
-  localparam int unsigned ProductBits = SumBits - $clog2(PLANES);
+  localparam int unsigned ProductBits = PlaneBits + magnitude_bits() + 1;
+  localparam int unsigned TotalBits = ProductBits + $clog2(W_BITS);  // SumBits or less
 
   // Smallest n such that no coefficient is larger than 2^n in magnitude.
   function automatic int unsigned magnitude_bits();
     magnitude_bits = 0;
-    for (int unsigned k = 0; k < PLANES; k++) begin
+    for (int unsigned k = 0; k < W_BITS; k++) begin
       while (signed'(COEFFICIENTS[32*k+:32]) > 1 << magnitude_bits ||
              signed'(COEFFICIENTS[32*k+:32]) < -(1 << magnitude_bits)) begin
         magnitude_bits = magnitude_bits + 1;
@@ -38,9 +39,10 @@ module ig_dot_bases #(
     end
   endfunction
 
-  logic [PLANES*ProductBits-1:0] product_d, product_q;
+  logic [W_BITS*ProductBits-1:0] product_d, product_q;
+  logic [TotalBits-1:0] total;
 
-  for (genvar k = 0; k < PLANES; k++) begin : g_plane
+  for (genvar k = 0; k < W_BITS; k++) begin : g_plane
     logic [SIMD-1:0] bits;
     logic [PlaneBits-1:0] sum;
     for (genvar s = 0; s < SIMD; s++) begin : g_bit
@@ -63,8 +65,9 @@ module ig_dot_bases #(
   always_ff @(posedge clk_i) product_q <= product_d;
 
   ig_tree #(
-    .COUNT(PLANES), .BITS(ProductBits), .SIGNED(1), .SHIFT(0), .NEGATE(0), .REGISTERS(0)
+    .COUNT(W_BITS), .BITS(ProductBits), .SIGNED(1), .SHIFT(0), .NEGATE(0), .REGISTERS(0)
   ) u_sum (
-    .clk_i, .x_i(product_q), .sum_o
+    .clk_i, .x_i(product_q), .sum_o(total)
   );
+  assign sum_o = SumBits'(signed'(total));
 endmodule
