@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from intaglio.ir.errors import RecipeError, StructureError
-from intaglio.methods import METHODS, Binary, Choice, FixedPoint, Method, Prune, Recipe, Span
+from intaglio.methods import METHODS, Binary, Choice, FixedPoint, Method, MultiBase, Prune, Recipe, Span
 from intaglio.methods.format import Format
 from intaglio.methods.prune import mask_of
 from intaglio.methods.quantizers import Grid
@@ -18,7 +18,7 @@ from intaglio.trace import equal, lower
 KNOBS: dict[type[Method], dict[str, object]] = {Prune: {"sparsity": 0.6}, FixedPoint: {"weight_bits": 4}}
 """Knobs without a default, and small ones for quick tests."""
 
-WITHOUT_ZERO: tuple[type[Method], ...] = (Binary,)
+WITHOUT_ZERO: tuple[type[Method], ...] = (Binary, MultiBase)
 """Number formats that destroy zeros: with Prune a recipe refuses them."""
 
 each_method = pytest.mark.parametrize("kind", METHODS, ids=lambda kind: kind.key())

@@ -4,7 +4,23 @@ from intaglio.methods.binary import Binary
 from intaglio.methods.catalogue import METHODS
 from intaglio.methods.fixed_point import FixedPoint
 from intaglio.methods.method import Choice, Method, SearchSpace, Span
+from intaglio.methods.multi_base import MultiBase
 from intaglio.methods.prune import Prune
 from intaglio.methods.recipe import Recipe
+from intaglio.methods.ternary import Ternary
+from intaglio.methods.trained_ternary import TrainedTernary
 
-__all__ = ["METHODS", "Binary", "Choice", "FixedPoint", "Method", "Prune", "Recipe", "SearchSpace", "Span"]
+__all__ = [
+    "METHODS",
+    "Binary",
+    "Choice",
+    "FixedPoint",
+    "Method",
+    "MultiBase",
+    "Prune",
+    "Recipe",
+    "SearchSpace",
+    "Span",
+    "Ternary",
+    "TrainedTernary",
+]

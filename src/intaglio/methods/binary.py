@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 from torch.fx import GraphModule, Node
 
 from intaglio.ir.errors import RangeError, RecipeError, StructureError
-from intaglio.methods.fitted import FittedGrid, dyadic
+from intaglio.methods.fitted import MeanGrid, dyadic
 from intaglio.methods.format import Format
 from intaglio.methods.method import Batches, Choice, SearchSpace, matches, weighted_layers
 from intaglio.methods.network import free_name, insert_after, is_reshape, module_of
@@ -37,42 +37,29 @@ _KEEP_SIGNS = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Identity, nn.Dropout, 
 
 
 class _Sign(torch.autograd.Function):
-    """+1 where x >= edge, else -1; the gradient passes where |x| <= 1."""
+    """scale where x >= edge, else -scale; the gradient passes where |x| <= 1."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, edge: Tensor | float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, edge: Tensor | float, scale: Tensor | float) -> Tensor:
         ctx.save_for_backward(x)
-        return (x >= edge).to(x.dtype).mul_(2).sub_(1)
+        return (x >= edge).to(x.dtype).mul_(2).sub_(1).mul_(scale)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         (x,) = ctx.saved_tensors
         end = 1 + torch.finfo(x.dtype).eps  # the ends are excluded, and clipped weights lie on 1
-        return torch.ops.aten.hardtanh_backward(gradients[0], x, -end, end), None
+        return torch.ops.aten.hardtanh_backward(gradients[0], x, -end, end), None, None
 
 
-class _Scaled(torch.autograd.Function):
-    """x * scale with the gradient of x passed straight through."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
-        return x * scale
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return gradients[0], None
-
-
-class BinaryWeights(FittedGrid):
+class BinaryWeights(MeanGrid):
     """A weight as +-scale; the integers are -1 and +1."""
 
     def __init__(self, weight: Tensor, scale: BinaryScale, stochastic: bool) -> None:
-        super().__init__(torch.ones(len(weight) if scale == "channel" else 1, dtype=weight.dtype))
+        super().__init__(weight, scale == "channel")
         self.mean = scale != "one"
         self.stochastic = stochastic
-        self.to(weight.device).fit(weight)
+        self.fit(weight)
 
     def fit(self, weight: Tensor) -> None:
         """The scale is the mean magnitude, unless it is one."""
@@ -82,8 +69,7 @@ class BinaryWeights(FittedGrid):
     def quantized(self, weight: Tensor) -> Tensor:
         """sign(weight) * scale; while training stochastically, the sign is drawn."""
         edge = 1 - 2 * torch.rand_like(weight) if self.stochastic and self.training else 0.0
-        signs: Tensor = _Sign.apply(weight, edge)  # type: ignore[assignment]
-        return _Scaled.apply(signs, self.columns(self.scale, weight)) if self.mean else signs  # type: ignore[return-value]
+        return _Sign.apply(weight, edge, self.columns(self.scale, weight))  # type: ignore[return-value]
 
 
 class SignQuantizer(LevelQuantizer):
@@ -94,7 +80,7 @@ class SignQuantizer(LevelQuantizer):
         self.low, self.high = -1, 1
 
     def _quantized(self, x: Tensor) -> Tensor:
-        signs: Tensor = _Sign.apply(x, 0.0)  # type: ignore[assignment]
+        signs: Tensor = _Sign.apply(x, 0.0, 1.0)  # type: ignore[assignment]
         return signs if len(self.levels()) == 2 else signs.clamp(self.low, self.high)
 
     def levels(self) -> tuple[int, ...]:

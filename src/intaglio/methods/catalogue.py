@@ -3,10 +3,16 @@
 from intaglio.methods.binary import Binary
 from intaglio.methods.fixed_point import FixedPoint
 from intaglio.methods.method import Method
+from intaglio.methods.multi_base import MultiBase
 from intaglio.methods.prune import Prune
+from intaglio.methods.ternary import Ternary
+from intaglio.methods.trained_ternary import TrainedTernary
 
 METHODS: tuple[type[Method], ...] = (
     FixedPoint,
     Binary,
+    Ternary,
+    TrainedTernary,
+    MultiBase,
     Prune,
 )

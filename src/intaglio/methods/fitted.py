@@ -1,10 +1,12 @@
-"""Weight grids whose scale is a statistic of the weight: fitted in every training forward pass.
+"""Weight grids that follow statistics of the weight: fitted in every training forward pass.
 
 Evaluation uses the last fit, as batch norm uses its running statistics: the fit is in the state_dict, so the same
 file gives the same integers everywhere.
 """
 
+import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from fractions import Fraction
 
 import torch
@@ -14,24 +16,18 @@ from intaglio.methods.grid import fractions, round_mantissa
 from intaglio.methods.quantizers import WeightGrid
 
 MANTISSA = 8
-"""Bits of a fitted scale."""
+"""Bits of a mean as a scale."""
 
 SMALLEST = 2.0**-10
 """Smallest scale of a channel, as a share of the largest: channels of (nearly) zeros stay on a common grid."""
 
 
 class FittedGrid(WeightGrid):
-    """A grid with a `scale` (one, or one per output channel) that `fit` sets from the weight."""
-
-    scale: Tensor
-
-    def __init__(self, scale: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("scale", scale)
+    """A grid with state that `fit` derives from the weight."""
 
     @abstractmethod
     def fit(self, weight: Tensor) -> None:
-        """Set the scale, and what else the grid derives from the weight (detached)."""
+        """Set the state from the weight (detached)."""
 
     @abstractmethod
     def quantized(self, weight: Tensor) -> Tensor:
@@ -43,6 +39,16 @@ class FittedGrid(WeightGrid):
             with torch.no_grad():
                 self.fit(weight.detach())
         return self.quantized(weight)
+
+
+class MeanGrid(FittedGrid):
+    """A fitted grid whose scale is a mean magnitude: one, or one per output channel."""
+
+    scale: Tensor
+
+    def __init__(self, weight: Tensor, per_channel: bool) -> None:
+        super().__init__()
+        self.register_buffer("scale", weight.new_ones(len(weight) if per_channel else 1))
 
     def scales(self) -> tuple[Fraction, ...]:
         """The scale or scales, exactly."""
@@ -63,3 +69,19 @@ def dyadic(values: Tensor) -> Tensor:
     top = float(whole.max())
     whole = whole.clamp_min(top * SMALLEST) if top > 0 else torch.ones_like(whole)
     return torch.from_numpy(round_mantissa(whole.numpy(), MANTISSA)).to(values)
+
+
+def small_integers(values: Sequence[float], bits: int, zero: bool = True) -> tuple[list[int], float]:
+    """Integers and a scale that come nearest to `values`: the largest integer has `bits` bits.
+
+    The scale is a power of two, times the integers' common divisor, by which they are divided. Without `zero` the
+    least integer is 1. If all values are zero, the scale is one.
+    """
+    top = max(abs(value) for value in values)
+    mantissa, exponent = math.frexp(top)
+    rounds_up = mantissa * 2**bits + 0.5 >= 2**bits
+    scale = math.ldexp(1.0, exponent + rounds_up - bits) if top else 1.0
+    whole = [math.floor(value / scale + 0.5) for value in values]
+    whole = whole if zero else [max(value, 1) for value in whole]
+    divisor = math.gcd(*whole) or 1
+    return [value // divisor for value in whole], scale * divisor
