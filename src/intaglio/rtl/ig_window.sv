@@ -5,12 +5,12 @@
 //   for ky, kx, and word w of the group's Words = CHANNELS / GROUPS / LANES:
 //     the LANES values at row oy * STRIDE_H - PAD_H + ky * DILATION_H, column ox * STRIDE_W - PAD_W + kx * DILATION_W,
 //     channel (g * Words + w) * LANES, or PAD_VALUE outside of the image.
-// One such (oy, ox, g, fold) is an operation, of D = KERNEL_H * KERNEL_W * Words beats; `end_o` marks its last beat,
-// `last_o` the frame's. A dense layer is HEIGHT = WIDTH = KERNEL = 1 with ROWS = 2: next vector while this computes.
+// One such (oy, ox, g, fold) is an operation, of D = KERNEL_H * KERNEL_W * Words beats, each of them REPEAT times in a
+// row; `end_o` marks its last pulse, `last_o` the frame's. A dense layer is HEIGHT = WIDTH = KERNEL = 1 with ROWS = 2: next vector while this computes.
 //
 // Timing: an operation starts in a cycle where the rows it needs are held (ig_rows says exactly when) and grant_i is
-// high, raises take_o in that cycle, and issues one beat per cycle without a stall. Operations and rows follow each
-// other without a gap. A beat issued in cycle c is out in cycle c + Latency; Latency = 2, or 3 with padding.
+// high, raises take_o in that cycle, and issues one pulse per cycle without a stall. Operations and rows follow each
+// other without a gap. A pulse issued in cycle c is out in cycle c + Latency; Latency = 2, or 3 with padding.
 // ready_o depends on registers only; rows of the next frame are taken while this one computes.
 module ig_window #(
   parameter int unsigned LANES = 1,       // channels per beat
@@ -29,6 +29,7 @@ module ig_window #(
   parameter int unsigned PAD_W = 1,
   parameter int unsigned GROUPS = 1,      // channel groups, each with its own windows
   parameter int unsigned FOLDS = 1,       // repeats of each window
+  parameter int unsigned REPEAT = 1,      // pulses of each beat
   parameter int PAD_VALUE = 0,
   parameter int unsigned ROWS = 4,        // rows in the ring: max(extent, STRIDE_H) + STRIDE_H
   parameter int unsigned BLOCK = 0        // 1: ring in block RAM, 0: distributed
@@ -55,8 +56,6 @@ module ig_window #(
   localparam int unsigned Extent = (KERNEL_H - 1) * DILATION_H + 1;
   localparam int unsigned ExtentW = (KERNEL_W - 1) * DILATION_W + 1;
   localparam int unsigned OutWidth = (WIDTH + 2 * PAD_W - ExtentW) / STRIDE_W + 1;
-  localparam bit Padded = PAD_H != 0 || PAD_W != 0;
-  localparam int unsigned Latency = Padded ? 3 : 2;
   localparam int unsigned AddrBits = $clog2(ROWS * RowWords);
   localparam int unsigned SlotBits = $clog2(ROWS);
   localparam int unsigned TopBits = $clog2(HEIGHT + 2 * PAD_H + STRIDE_H) + 1;
@@ -69,7 +68,16 @@ module ig_window #(
 
   assign take_o = !busy_q && ok && grant_i;
   assign issue = busy_q || take_o;
-  assign carry[0] = issue;
+  if (REPEAT == 1) begin : g_once
+    assign carry[0] = issue;
+  end else begin : g_repeat
+    logic [$clog2(REPEAT)-1:0] pulse_q;
+    assign carry[0] = issue && pulse_q == $bits(pulse_q)'(REPEAT - 1);
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni || carry[0]) pulse_q <= '0;
+      else if (issue) pulse_q <= pulse_q + 1'b1;
+    end
+  end
   for (genvar i = 0; i < Loops; i++) begin : g_loop
     localparam int unsigned Trip = Trips[i*32+:32];
     if (Trip == 1) begin : g_once
@@ -90,8 +98,8 @@ module ig_window #(
 
   // Ring: writing, and which rows there are.
   logic we;
-  logic [AddrBits-1:0] waddr, raddr;
-  logic [SlotBits-1:0] window_slot, slot;
+  logic [AddrBits-1:0] waddr;
+  logic [SlotBits-1:0] window_slot;
   logic [TopBits-1:0] window_top;
 
   ig_rows #(
@@ -101,21 +109,17 @@ module ig_window #(
     .step_i(carry[6]), .ok_o(ok), .slot_o(window_slot), .top_o(window_top), .last_o(row_last)
   );
 
-  // Row of the beat: window row + ky * DILATION_H, as a slot of the ring and as a row of the image.
+  // Rows from the top of the window to the beat's: ky * DILATION_H.
   logic [SlotBits-1:0] down;
   if (KERNEL_H == 1) begin : g_one_row
     assign down = '0;
-    assign slot = window_slot;
   end else begin : g_rows
     logic [SlotBits-1:0] down_q;
-    logic [SlotBits:0] sum;
     always_ff @(posedge clk_i) begin
       if (!rst_ni || carry[3]) down_q <= '0;
       else if (carry[2]) down_q <= down_q + SlotBits'(DILATION_H);
     end
     assign down = down_q;
-    assign sum = (SlotBits + 1)'(window_slot) + (SlotBits + 1)'(down_q);
-    assign slot = SlotBits'(sum >= (SlotBits + 1)'(ROWS) ? sum - (SlotBits + 1)'(ROWS) : sum);
   end
 
   // Column of the beat: its distance in words from the start of the image row, modulo 2^ColumnBits.
@@ -141,69 +145,25 @@ module ig_window #(
     end
     always_ff @(posedge clk_i) begin
       if (!rst_ni || carry[6]) column_q <= ColumnBits'(0 - PAD_W * Pixel);
-      else if (issue) column_q <= column_q + delta;
+      else if (carry[0]) column_q <= column_q + delta;
     end
     assign column = column_q;
   end
 
-  // Slot times RowWords, as a table.
-  always_comb begin
-    raddr = AddrBits'(column);
-    for (int unsigned r = 1; r < ROWS; r++) begin
-      if (slot == SlotBits'(r)) raddr = AddrBits'(column) + AddrBits'(r * RowWords);
-    end
-  end
-
-  logic [LANES-1:0][BITS-1:0] word;
-  ig_ram #(
-    .WIDTH(LANES * BITS), .DEPTH(ROWS * RowWords), .BLOCK(BLOCK)
+  ig_ring #(
+    .LANES(LANES), .BITS(BITS), .SIGNED(SIGNED), .HEIGHT(HEIGHT), .ROW_WORDS(RowWords),
+    .EXTENT(Extent), .PAD_H(PAD_H), .PAD_W(PAD_W), .PAD_VALUE(PAD_VALUE), .ROWS(ROWS),
+    .TOP_BITS(TopBits), .COLUMN_BITS(ColumnBits), .BLOCK(BLOCK)
   ) u_ring (
-    .clk_i, .we_i(we), .waddr_i(waddr), .wdata_i(data_i), .raddr_i(raddr), .rdata_o(word)
+    .clk_i, .rst_ni, .we_i(we), .waddr_i(waddr), .wdata_i(data_i),
+    .slot_i(window_slot), .top_i(window_top), .down_i(down), .column_i(column),
+    .valid_i(issue), .end_i(carry[3]), .last_i(carry[6] && row_last),
+    .valid_o, .data_o, .end_o, .last_o
   );
-
-  if (Padded) begin : g_pad
-    logic outside_y, outside_x;
-    logic [1:0] outside_q;
-    logic [LANES*BITS-1:0] data_q;
-    if (PAD_H != 0) begin : g_y
-      logic [TopBits-1:0] y;  // two's complement: a negative row is a large number
-      assign y = window_top + TopBits'(down);
-      assign outside_y = y >= TopBits'(HEIGHT);
-    end else begin : g_no_y
-      assign outside_y = 1'b0;
-    end
-    if (PAD_W != 0) begin : g_x
-      assign outside_x = column >= ColumnBits'(RowWords);
-    end else begin : g_no_x
-      assign outside_x = 1'b0;
-    end
-    always_ff @(posedge clk_i) begin
-      outside_q <= {outside_q[0], outside_y || outside_x};
-      data_q <= outside_q[1] ? {LANES{BITS'(PAD_VALUE)}} : word;
-    end
-    assign data_o = data_q;
-  end else begin : g_no_pad
-    assign data_o = word;
-  end
-
-  logic [Latency-1:0] valid_q, end_q, last_q;
-  always_ff @(posedge clk_i) begin
-    end_q  <= {end_q[Latency-2:0], carry[3]};
-    last_q <= {last_q[Latency-2:0], carry[6] && row_last};
-    if (!rst_ni) valid_q <= '0;
-    else valid_q <= {valid_q[Latency-2:0], issue};
-  end
-  assign valid_o = valid_q[Latency-1];
-  assign end_o = end_q[Latency-1];
-  assign last_o = last_q[Latency-1];
 
 `ifndef SYNTHESIS
   initial begin
     if (CHANNELS % (LANES * GROUPS) != 0) $fatal(1, "ig_window: CHANNELS over LANES * GROUPS");
-    if (PAD_VALUE < (SIGNED != 0 ? -(1 << (BITS - 1)) : 0) ||
-        PAD_VALUE >= (1 << (SIGNED != 0 ? BITS - 1 : BITS))) begin
-      $fatal(1, "ig_window: PAD_VALUE");
-    end
   end
 `endif
 endmodule

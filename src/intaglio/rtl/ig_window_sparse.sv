@@ -3,7 +3,8 @@
 // For each output pixel the STEPS_FILE is gone through once: STEPS words {ky, kx, word}, of clog2(KERNEL_H),
 // clog2(KERNEL_W) and clog2(CHANNELS / GROUPS / LANES) bits, each at least one; ky highest. They are cut into
 // GROUPS * FOLDS operations, group by group, whose numbers of beats are the words of LENGTHS_FILE (each >= 1).
-// List a beat if its block of weights is not all zero, and one beat if a whole operation is zero.
+// List a beat if its block of weights is not all zero, and one beat if a whole operation is zero. Every beat is issued
+// REPEAT times in a row.
 //
 // Order, padding, credits, and what an operation waits for are those of ig_window, where D is now the length of the
 // operation. Latency = 4, or 5 with padding: 2 for the table, then as ig_window. Writing into the ring is
@@ -26,6 +27,7 @@ module ig_window_sparse #(
   parameter int unsigned PAD_W = 1,
   parameter int unsigned GROUPS = 1,      // channel groups, each with its own windows
   parameter int unsigned FOLDS = 1,       // repeats of each window
+  parameter int unsigned REPEAT = 1,      // pulses of each beat
   parameter int PAD_VALUE = 0,
   parameter int unsigned ROWS = 4,        // rows in the ring: max(extent, STRIDE_H) + STRIDE_H
   parameter int unsigned BLOCK = 0,       // 1: ring in block RAM, 0: distributed
@@ -56,9 +58,7 @@ module ig_window_sparse #(
   localparam int unsigned Extent = (KERNEL_H - 1) * DILATION_H + 1;
   localparam int unsigned ExtentW = (KERNEL_W - 1) * DILATION_W + 1;
   localparam int unsigned OutWidth = (WIDTH + 2 * PAD_W - ExtentW) / STRIDE_W + 1;
-  localparam bit Padded = PAD_H != 0 || PAD_W != 0;
   localparam int unsigned TableLatency = 2;
-  localparam int unsigned Latency = TableLatency + (Padded ? 3 : 2);
   localparam int unsigned AddrBits = $clog2(ROWS * RowWords);
   localparam int unsigned SlotBits = $clog2(ROWS);
   localparam int unsigned TopBits = $clog2(HEIGHT + 2 * PAD_H + STRIDE_H) + 1;
@@ -73,10 +73,20 @@ module ig_window_sparse #(
   localparam int unsigned Loops = 3;
   localparam logic [Loops*32-1:0] Trips = {OutWidth, GROUPS, FOLDS};
   logic [Loops:0] carry;
-  logic issue, busy_q, ok, row_last;
+  logic issue, step, busy_q, ok, row_last;
 
   assign take_o = !busy_q && ok && grant_i;
   assign issue = busy_q || take_o;
+  if (REPEAT == 1) begin : g_once
+    assign step = issue;
+  end else begin : g_repeat
+    logic [$clog2(REPEAT)-1:0] pulse_q;
+    assign step = issue && pulse_q == $bits(pulse_q)'(REPEAT - 1);
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni || step) pulse_q <= '0;
+      else if (issue) pulse_q <= pulse_q + 1'b1;
+    end
+  end
   for (genvar i = 0; i < Loops; i++) begin : g_loop
     localparam int unsigned Trip = Trips[i*32+:32];
     if (Trip == 1) begin : g_once
@@ -101,7 +111,7 @@ module ig_window_sparse #(
   logic [OperationBits-1:0] operation_q, operation_d;
   initial $readmemh(LENGTHS_FILE, lengths);
 
-  assign carry[0] = issue && beat_q == length_q;
+  assign carry[0] = step && beat_q == length_q;
   always_comb begin
     operation_d = operation_q;
     if (!rst_ni) operation_d = '0;
@@ -113,7 +123,7 @@ module ig_window_sparse #(
     operation_q <= operation_d;
     length_q <= lengths[operation_d];
     if (!rst_ni || carry[0]) beat_q <= LENGTH_BITS'(1);
-    else if (issue) beat_q <= beat_q + 1'b1;
+    else if (step) beat_q <= beat_q + 1'b1;
   end
 
   // Table of beats, read in step with the issue.
@@ -123,7 +133,7 @@ module ig_window_sparse #(
   logic [WordBits-1:0] word;
   always_ff @(posedge clk_i) begin
     if (!rst_ni) step_q <= '0;
-    else if (issue) step_q <= step_q == StepBits'(STEPS - 1) ? '0 : step_q + 1'b1;
+    else if (step) step_q <= step_q == StepBits'(STEPS - 1) ? '0 : step_q + 1'b1;
   end
   ig_rom #(
     .WIDTH(KyBits + KxBits + WordBits), .DEPTH(STEPS), .FILE(STEPS_FILE),
@@ -134,8 +144,8 @@ module ig_window_sparse #(
 
   // Ring: writing, and which rows there are.
   logic we;
-  logic [AddrBits-1:0] waddr, raddr;
-  logic [SlotBits-1:0] window_slot, slot, down;
+  logic [AddrBits-1:0] waddr;
+  logic [SlotBits-1:0] window_slot, down;
   logic [TopBits-1:0] window_top;
 
   ig_rows #(
@@ -148,7 +158,7 @@ module ig_window_sparse #(
   // First column of the window, in words from the start of the image row, modulo 2^ColumnBits.
   localparam int unsigned ColumnWords = (WIDTH + 2 * PAD_W) * Pixel;
   localparam int unsigned ColumnBits = ColumnWords > 1 ? $clog2(ColumnWords) : 1;
-  logic [ColumnBits-1:0] window_column, column;
+  logic [ColumnBits-1:0] window_column, right, column;
   if (OutWidth * GROUPS == 1) begin : g_fixed
     assign window_column = ColumnBits'(0 - PAD_W * Pixel);
   end else begin : g_column
@@ -162,7 +172,7 @@ module ig_window_sparse #(
     assign window_column = column_q;
   end
 
-  // While the table is read, the window's place and the write port wait.
+  // While the table is read, the window's place, the write port and the flags wait.
   localparam int unsigned PlaceBits = SlotBits + TopBits + ColumnBits;
   localparam int unsigned WriteBits = AddrBits + LANES * BITS;
   logic [SlotBits-1:0] slot1;
@@ -170,86 +180,43 @@ module ig_window_sparse #(
   logic [ColumnBits-1:0] column1;
   logic [AddrBits-1:0] waddr1;
   logic [LANES*BITS-1:0] wdata1;
-  logic [TableLatency-1:0] we_q;
+  logic [TableLatency-1:0] we_q, valid_q, end_q, last_q;
   logic [TableLatency-1:0][PlaceBits-1:0] place_q;
   logic [TableLatency-1:0][WriteBits-1:0] write_q;
   always_ff @(posedge clk_i) begin
     place_q <= {place_q[TableLatency-2:0], {window_slot, window_top, window_column}};
     write_q <= {write_q[TableLatency-2:0], {waddr, data_i}};
-    if (!rst_ni) we_q <= '0;
-    else we_q <= {we_q[TableLatency-2:0], we};
+    end_q   <= {end_q[TableLatency-2:0], carry[0]};
+    last_q  <= {last_q[TableLatency-2:0], carry[3] && row_last};
+    we_q    <= rst_ni ? {we_q[TableLatency-2:0], we} : '0;
+    valid_q <= rst_ni ? {valid_q[TableLatency-2:0], issue} : '0;
   end
   assign {slot1, top1, column1} = place_q[TableLatency-1];
   assign {waddr1, wdata1} = write_q[TableLatency-1];
 
   // Row and column of the beat: the products with constants are tables.
-  logic [SlotBits:0] slot_sum;
   always_comb begin
     down = '0;
     for (int unsigned k = 1; k < KERNEL_H; k++) begin
       if (ky == KyBits'(k)) down = SlotBits'(k * DILATION_H);
     end
-    slot_sum = {1'b0, slot1} + {1'b0, down};
-    slot = SlotBits'(slot_sum >= (SlotBits + 1)'(ROWS) ? slot_sum - (SlotBits + 1)'(ROWS)
-                                                       : slot_sum);
-    column = ColumnBits'(word);
+    right = '0;
     for (int unsigned k = 1; k < KERNEL_W; k++) begin
-      if (kx == KxBits'(k)) column = ColumnBits'(word) + ColumnBits'(k * DILATION_W * Pixel);
+      if (kx == KxBits'(k)) right = ColumnBits'(k * DILATION_W * Pixel);
     end
-    column = column + column1;
+    column = column1 + right + ColumnBits'(word);
   end
 
-  // Slot times RowWords, as a table.
-  always_comb begin
-    raddr = AddrBits'(column);
-    for (int unsigned r = 1; r < ROWS; r++) begin
-      if (slot == SlotBits'(r)) raddr = AddrBits'(column) + AddrBits'(r * RowWords);
-    end
-  end
-
-  logic [LANES-1:0][BITS-1:0] value;
-  ig_ram #(
-    .WIDTH(LANES * BITS), .DEPTH(ROWS * RowWords), .BLOCK(BLOCK)
+  ig_ring #(
+    .LANES(LANES), .BITS(BITS), .SIGNED(SIGNED), .HEIGHT(HEIGHT), .ROW_WORDS(RowWords),
+    .EXTENT(Extent), .PAD_H(PAD_H), .PAD_W(PAD_W), .PAD_VALUE(PAD_VALUE), .ROWS(ROWS),
+    .TOP_BITS(TopBits), .COLUMN_BITS(ColumnBits), .BLOCK(BLOCK)
   ) u_ring (
-    .clk_i, .we_i(we_q[TableLatency-1]), .waddr_i(waddr1), .wdata_i(wdata1),
-    .raddr_i(raddr), .rdata_o(value)
+    .clk_i, .rst_ni, .we_i(we_q[TableLatency-1]), .waddr_i(waddr1), .wdata_i(wdata1),
+    .slot_i(slot1), .top_i(top1), .down_i(down), .column_i(column),
+    .valid_i(valid_q[TableLatency-1]), .end_i(end_q[TableLatency-1]),
+    .last_i(last_q[TableLatency-1]), .valid_o, .data_o, .end_o, .last_o
   );
-
-  if (Padded) begin : g_pad
-    logic outside_y, outside_x;
-    logic [1:0] outside_q;
-    logic [LANES*BITS-1:0] data_q;
-    if (PAD_H != 0) begin : g_y
-      logic [TopBits-1:0] y;  // two's complement: a negative row is a large number
-      assign y = top1 + TopBits'(down);
-      assign outside_y = y >= TopBits'(HEIGHT);
-    end else begin : g_no_y
-      assign outside_y = 1'b0;
-    end
-    if (PAD_W != 0) begin : g_x
-      assign outside_x = column >= ColumnBits'(RowWords);
-    end else begin : g_no_x
-      assign outside_x = 1'b0;
-    end
-    always_ff @(posedge clk_i) begin
-      outside_q <= {outside_q[0], outside_y || outside_x};
-      data_q <= outside_q[1] ? {LANES{BITS'(PAD_VALUE)}} : value;
-    end
-    assign data_o = data_q;
-  end else begin : g_no_pad
-    assign data_o = value;
-  end
-
-  logic [Latency-1:0] valid_q, end_q, last_q;
-  always_ff @(posedge clk_i) begin
-    end_q  <= {end_q[Latency-2:0], carry[0]};
-    last_q <= {last_q[Latency-2:0], carry[3] && row_last};
-    if (!rst_ni) valid_q <= '0;
-    else valid_q <= {valid_q[Latency-2:0], issue};
-  end
-  assign valid_o = valid_q[Latency-1];
-  assign end_o = end_q[Latency-1];
-  assign last_o = last_q[Latency-1];
 
 `ifndef SYNTHESIS
   int file;
@@ -258,10 +225,6 @@ module ig_window_sparse #(
     if (file == 0) $fatal(1, "ig_window_sparse: cannot open memory file '%s'", LENGTHS_FILE);
     $fclose(file);
     if (CHANNELS % (LANES * GROUPS) != 0) $fatal(1, "ig_window_sparse: CHANNELS, LANES, GROUPS");
-    if (PAD_VALUE < (SIGNED != 0 ? -(1 << (BITS - 1)) : 0) ||
-        PAD_VALUE >= (1 << (SIGNED != 0 ? BITS - 1 : BITS))) begin
-      $fatal(1, "ig_window_sparse: PAD_VALUE");
-    end
   end
 `endif
 endmodule

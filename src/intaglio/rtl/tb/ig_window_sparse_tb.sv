@@ -19,6 +19,11 @@ module ig_window_sparse_tb;
     .STEPS(16), .STEPS_FILE("random_5x16.mem"), .LENGTHS_FILE("random_1x6.mem"), .LENGTH_BITS(1)) u_stride (.*);
   ig_window_sparse_case #(.H(3), .W(2), .C(2), .KH(4), .KW(4), .PH(2), .PW(2), .PAD(-3), .SH(2), .ROWS(6),
     .STEPS(9), .STEPS_FILE("random_5x9.mem"), .LENGTHS_FILE("random_4x1.mem"), .LENGTH_BITS(4)) u_large (.*);
+  // every beat several times
+  ig_window_sparse_case #(.H(1), .W(1), .C(12), .LANES(3), .KH(1), .KW(1), .FOLDS(5), .REPEAT(3), .ROWS(2),
+    .STEPS(11), .STEPS_FILE("random_4x11.mem"), .LENGTHS_FILE("random_2x5.mem"), .LENGTH_BITS(2)) u_serial (.*);
+  ig_window_sparse_case #(.H(4), .W(3), .C(8), .G(2), .FOLDS(3), .KH(2), .KW(4), .PH(1), .PW(1), .REPEAT(8), .ROWS(3),
+    .STEPS(16), .STEPS_FILE("random_5x16.mem"), .LENGTHS_FILE("random_1x6.mem"), .LENGTH_BITS(1)) u_serial_image (.*);
 endmodule
 
 module ig_window_sparse_case #(
@@ -37,6 +42,7 @@ module ig_window_sparse_case #(
   parameter int unsigned PW = 0,
   parameter int unsigned G = 1,
   parameter int unsigned FOLDS = 1,
+  parameter int unsigned REPEAT = 1,
   parameter int PAD = 0,
   parameter int unsigned ROWS = 4,
   parameter int unsigned BLOCK = 0,
@@ -74,7 +80,7 @@ module ig_window_sparse_case #(
   logic [LANES*BITS-1:0] image[$];  // beats accepted and not yet dropped; the first belongs to the oldest frame
   pulse_t pipe[Latency+1];
   int unsigned rate = 16;
-  int row = 0, operation = 0, beat = 0, accepted = 0, held = 0, step = 0, beats;
+  int row = 0, operation = 0, pulse = 0, accepted = 0, held = 0, step = 0, beats, pulses;
   logic [KyBits+KxBits+WordBits-1:0] steps[STEPS];
   logic [LENGTH_BITS-1:0] lengths[G*FOLDS];
   initial $readmemh(STEPS_FILE, steps);
@@ -87,7 +93,7 @@ module ig_window_sparse_case #(
   ig_window_sparse #(
     .LANES(LANES), .BITS(BITS), .SIGNED(PAD < 0 ? 1 : 0), .HEIGHT(H), .WIDTH(W), .CHANNELS(C),
     .KERNEL_H(KH), .KERNEL_W(KW), .STRIDE_H(SH), .STRIDE_W(SW), .DILATION_H(DH), .DILATION_W(DW),
-    .PAD_H(PH), .PAD_W(PW), .GROUPS(G), .FOLDS(FOLDS), .PAD_VALUE(PAD), .ROWS(ROWS), .BLOCK(BLOCK),
+    .PAD_H(PH), .PAD_W(PW), .GROUPS(G), .FOLDS(FOLDS), .REPEAT(REPEAT), .PAD_VALUE(PAD), .ROWS(ROWS), .BLOCK(BLOCK),
     .STEPS(STEPS), .STEPS_FILE(STEPS_FILE), .LENGTHS_FILE(LENGTHS_FILE), .LENGTH_BITS(LENGTH_BITS)
   ) u_dut (
     .clk_i(clk), .rst_ni(rst_n),
@@ -132,12 +138,12 @@ module ig_window_sparse_case #(
     if ($urandom_range(63) == 0) rate <= 1 << $urandom_range(4);
     grant <= $urandom_range(15) < rate;
     if (!rst_n) begin
-      {row, operation, beat, accepted, held, step} = '0;
+      {row, operation, pulse, accepted, held, step} = '0;
       image.delete();
       foreach (pipe[i]) pipe[i] = '0;
     end else begin
-      start = beat == 0 && base(row) + held >= need(row) && grant;
-      issue = beat != 0 || start;
+      start = pulse == 0 && base(row) + held >= need(row) && grant;
+      issue = pulse != 0 || start;
       if (in_ready !== (held != ROWS)) $fatal(1, "%m: ready_o is wrong");
       if (take !== start) $fatal(1, "%m: take_o is wrong in row %0d, operation %0d", row, operation);
       row_done = in_valid && in_ready && accepted % (W * Pixel) == W * Pixel - 1;
@@ -151,13 +157,14 @@ module ig_window_sparse_case #(
       if (issue) begin
         beats = int'(lengths[operation%int'(G*FOLDS)]);
         if (beats == 0) beats = 1 << LENGTH_BITS;
-        pipe[0] = {1'b1, beat == beats - 1,
-                   beat == beats - 1 && operation == Operations - 1 && row == OutH - 1,
+        pulses = beats * int'(REPEAT);
+        pipe[0] = {1'b1, pulse == pulses - 1,
+                   pulse == pulses - 1 && operation == Operations - 1 && row == OutH - 1,
                    window(row, operation, step)};
-        step = (step + 1) % int'(STEPS);
-        beat = (beat + 1) % beats;
-        if (beat == 0) operation = (operation + 1) % Operations;
-        if (beat == 0 && operation == 0) begin
+        pulse = (pulse + 1) % pulses;
+        if (pulse % int'(REPEAT) == 0) step = (step + 1) % int'(STEPS);
+        if (pulse == 0) operation = (operation + 1) % Operations;
+        if (pulse == 0 && operation == 0) begin
           held -= next(row) - base(row);
           row = (row + 1) % OutH;
           if (row == 0) repeat (H * W * Pixel) void'(image.pop_front());
@@ -169,7 +176,7 @@ module ig_window_sparse_case #(
       if (out_valid && {1'b1, out_end, out_last, out_data} !== pipe[Latency]) begin
         $fatal(1, "%m: pulse %p, not %p", {out_end, out_last, out_data}, pipe[Latency]);
       end
-      if (idle && (image.size() != 0 || row != 0 || beat != 0 || pipe[Latency].valid)) begin
+      if (idle && (image.size() != 0 || row != 0 || pulse != 0 || pipe[Latency].valid)) begin
         $fatal(1, "%m: does not drain");
       end
     end

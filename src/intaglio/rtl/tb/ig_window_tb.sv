@@ -21,6 +21,13 @@ module ig_window_tb;
   ig_window_case #(.H(3), .W(2), .C(1), .KH(5), .KW(5), .PH(2), .PW(2), .PAD(-3), .ROWS(6)) u_large (.*);
   ig_window_case #(.H(2), .W(3), .C(2), .KH(3), .KW(1), .PH(2), .PW(3), .SH(2), .ROWS(5)) u_above (.*);
   ig_window_case #(.H(1), .W(3), .C(2), .KH(3), .KW(1), .PH(2), .PW(2), .ROWS(4)) u_thin (.*);
+  // every beat several times
+  ig_window_case #(.H(1), .W(1), .C(12), .LANES(3), .KH(1), .KW(1), .FOLDS(2), .REPEAT(5), .ROWS(2)) u_serial (.*);
+  ig_window_case #(.H(1), .W(1), .C(2), .LANES(2), .KH(1), .KW(1), .REPEAT(2), .ROWS(2)) u_one_serial (.*);
+  ig_window_case #(.H(4), .W(5), .C(4), .LANES(2), .KH(2), .KW(3), .G(2), .PH(1), .PW(1), .DW(2), .PAD(3),
+    .REPEAT(4), .ROWS(3)) u_serial_image (.*);
+  // a beat as one wide value
+  ig_window_case #(.H(3), .W(2), .C(2), .BITS(40), .PH(1), .PW(1), .ROWS(4)) u_wide (.*);
   // one-dimensional signals, pooling, 1 x 1 kernels
   ig_window_case #(.H(13), .W(1), .C(3), .KH(4), .KW(1), .SH(3), .PH(1), .ROWS(7)) u_signal (.*);
   ig_window_case #(.H(7), .W(5), .C(4), .LANES(2), .G(2), .KH(2), .KW(2), .SH(2), .SW(2), .ROWS(4)) u_pool (.*);
@@ -44,6 +51,7 @@ module ig_window_case #(
   parameter int unsigned PW = 0,
   parameter int unsigned G = 1,
   parameter int unsigned FOLDS = 1,
+  parameter int unsigned REPEAT = 1,
   parameter int PAD = 0,
   parameter int unsigned ROWS = 4,
   parameter int unsigned BLOCK = 0
@@ -58,7 +66,7 @@ module ig_window_case #(
   localparam int Extent = (KH - 1) * DH + 1;
   localparam int OutH = (H + 2 * PH - Extent) / SH + 1;
   localparam int OutW = (W + 2 * PW - ((KW - 1) * DW + 1)) / SW + 1;
-  localparam int Beats = KH * KW * Words;
+  localparam int Pulses = KH * KW * Words * REPEAT;
   localparam int Operations = OutW * G * FOLDS;  // per output row
   localparam int Latency = PH != 0 || PW != 0 ? 3 : 2;
 
@@ -75,7 +83,7 @@ module ig_window_case #(
   logic [LANES*BITS-1:0] image[$];  // beats accepted and not yet dropped; the first belongs to the oldest frame
   pulse_t pipe[Latency+1];
   int unsigned rate = 16;
-  int row = 0, operation = 0, beat = 0, accepted = 0, held = 0;
+  int row = 0, operation = 0, pulse = 0, accepted = 0, held = 0;
 
   ig_tb_source #(.WIDTH(LANES * BITS), .BEATS(H * W * Pixel)) u_source (
     .clk_i(clk), .rst_ni(rst_n), .enable_i(enable),
@@ -84,7 +92,7 @@ module ig_window_case #(
   ig_window #(
     .LANES(LANES), .BITS(BITS), .SIGNED(PAD < 0 ? 1 : 0), .HEIGHT(H), .WIDTH(W), .CHANNELS(C),
     .KERNEL_H(KH), .KERNEL_W(KW), .STRIDE_H(SH), .STRIDE_W(SW), .DILATION_H(DH), .DILATION_W(DW),
-    .PAD_H(PH), .PAD_W(PW), .GROUPS(G), .FOLDS(FOLDS), .PAD_VALUE(PAD), .ROWS(ROWS), .BLOCK(BLOCK)
+    .PAD_H(PH), .PAD_W(PW), .GROUPS(G), .FOLDS(FOLDS), .REPEAT(REPEAT), .PAD_VALUE(PAD), .ROWS(ROWS), .BLOCK(BLOCK)
   ) u_dut (
     .clk_i(clk), .rst_ni(rst_n),
     .valid_i(in_valid), .ready_o(in_ready), .data_i(in_data), .last_i(in_last),
@@ -125,12 +133,12 @@ module ig_window_case #(
     if ($urandom_range(63) == 0) rate <= 1 << $urandom_range(4);
     grant <= $urandom_range(15) < rate;
     if (!rst_n) begin
-      {row, operation, beat, accepted, held} = '0;
+      {row, operation, pulse, accepted, held} = '0;
       image.delete();
       foreach (pipe[i]) pipe[i] = '0;
     end else begin
-      start = beat == 0 && base(row) + held >= need(row) && grant;
-      issue = beat != 0 || start;
+      start = pulse == 0 && base(row) + held >= need(row) && grant;
+      issue = pulse != 0 || start;
       if (in_ready !== (held != ROWS)) $fatal(1, "%m: ready_o is wrong");
       if (take !== start) $fatal(1, "%m: take_o is wrong in row %0d, operation %0d", row, operation);
       row_done = in_valid && in_ready && accepted % (W * Pixel) == W * Pixel - 1;
@@ -142,12 +150,12 @@ module ig_window_case #(
       for (int i = Latency; i > 0; i--) pipe[i] = pipe[i-1];
       pipe[0] = '0;
       if (issue) begin
-        pipe[0] = {1'b1, beat == Beats - 1,
-                   beat == Beats - 1 && operation == Operations - 1 && row == OutH - 1,
-                   window(row, operation, beat)};
-        beat = (beat + 1) % Beats;
-        if (beat == 0) operation = (operation + 1) % Operations;
-        if (beat == 0 && operation == 0) begin
+        pipe[0] = {1'b1, pulse == Pulses - 1,
+                   pulse == Pulses - 1 && operation == Operations - 1 && row == OutH - 1,
+                   window(row, operation, pulse / int'(REPEAT))};
+        pulse = (pulse + 1) % Pulses;
+        if (pulse == 0) operation = (operation + 1) % Operations;
+        if (pulse == 0 && operation == 0) begin
           held -= next(row) - base(row);
           row = (row + 1) % OutH;
           if (row == 0) repeat (H * W * Pixel) void'(image.pop_front());
@@ -159,7 +167,7 @@ module ig_window_case #(
       if (out_valid && {1'b1, out_end, out_last, out_data} !== pipe[Latency]) begin
         $fatal(1, "%m: pulse %p, not %p", {out_end, out_last, out_data}, pipe[Latency]);
       end
-      if (idle && (image.size() != 0 || row != 0 || beat != 0 || pipe[Latency].valid)) begin
+      if (idle && (image.size() != 0 || row != 0 || pulse != 0 || pipe[Latency].valid)) begin
         $fatal(1, "%m: does not drain");
       end
     end
