@@ -41,7 +41,8 @@ class RandomGraph:
 
     def _fold(self, name: str, inputs: int, outputs: int) -> None:
         simd, pe = divisors(inputs), divisors(outputs)
-        self.folding[name] = Fold(int(self.random.choice(simd)), int(self.random.choice(pe)))
+        serial = self.chance(0.15)
+        self.folding[name] = Fold(int(self.random.choice(simd)), int(self.random.choice(pe)), serial)
 
     def _build(self) -> Graph:
         bits = self.pick(1, 2, 4, 8)
@@ -80,6 +81,23 @@ class RandomGraph:
         return self._requantize(self._conv(wire))
 
     def _weights(self, *shape: int) -> np.ndarray:
+        """Integers of one of the structures that number formats leave."""
+        random, kind = self.random, self.pick(*range(12))
+        if kind == 0:
+            return random.choice([-1, 1], shape)
+        if kind == 1:
+            return random.choice([-1, 0, 1], shape)
+        if kind == 2:
+            return random.choice([-self.pick(1, 3, 5), 0, self.pick(2, 7)], shape)
+        if kind == 3:
+            return sum(c * random.choice([-1, 1], shape) for c in (1, self.pick(2, 3), self.pick(5, 9)))
+        if kind == 4:
+            return random.choice([-1, 0, 1], shape) << random.integers(0, self.pick(2, 4, 8), shape)
+        if kind == 5:
+            return random.integers(-7, 8, shape) << random.integers(0, self.pick(3, 8), shape)
+        if kind == 6:
+            rows = shape[0], *[1] * (len(shape) - 1)
+            return random.integers(-7, 8, shape) << random.integers(0, 6, rows)
         limit = self.pick(1, 3, 7, 127)
         weights = self.random.integers(-limit, limit + 1, shape)
         return weights * (self.random.random(shape) < self.pick(10, 10, 4, 1) / 10)

@@ -1,25 +1,33 @@
 """How the constants of one IR operation become the stages and memories of a unit."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from intaglio.hardware.issuers import Steps, nonzero_steps
 from intaglio.hardware.memory import IntArray, Memory, pack_lanes, signed_bits
+from intaglio.hardware.products import INTEGER, SHIFT, Product, shared_shifts
 from intaglio.hardware.stages import LookupStage, MatMulStage, RequantizeStage, Stage, ThresholdStage
 from intaglio.ir.errors import DesignError
 from intaglio.ir.graph import Node
 from intaglio.ir.ops import Conv2d, Lookup, MatMul, Requantize, Threshold
+from intaglio.ir.types import Type
 
 SPARSE_WORTH = 0.75  # skip zero blocks when at most this share of the beats remains; the step table must pay
 
 
-def weight_blocks(op: MatMul | Conv2d, simd: int, pe: int, order: IntArray) -> IntArray:
-    """Weights as the hardware reads them: (groups * folds, beats per window, pe, simd), columns in stream order."""
+def weight_blocks(op: MatMul | Conv2d, simd: int, pe: int, order: IntArray, values: IntArray | None = None) -> IntArray:
+    """Weights as the hardware reads them: (groups * folds, beats per window, pe, simd), columns in stream order.
+
+    `values` takes the place of the weights: their codes.
+    """
+    weight = op.weight if values is None else values
     if isinstance(op, MatMul):
-        matrix = op.weight[None, :, order]
+        matrix = weight[None, :, order]
     else:
-        outputs = op.weight.shape[0] // op.groups
-        matrix = op.weight.transpose(0, 2, 3, 1).reshape(op.groups, outputs, -1)
+        outputs = weight.shape[0] // op.groups
+        matrix = weight.transpose(0, 2, 3, 1).reshape(op.groups, outputs, -1)
     groups, rows, columns = matrix.shape
     blocks = matrix.reshape(groups, rows // pe, pe, columns // simd, simd)
     return blocks.transpose(0, 1, 3, 2, 4).reshape(groups * (rows // pe), columns // simd, pe, simd)
@@ -42,19 +50,55 @@ def sparse_steps(op: MatMul | Conv2d, blocks: IntArray, simd: int) -> Steps | No
     return tuple(nonzero_steps(fold, sizes) for fold in mask)
 
 
-def weight_bits(op: MatMul | Conv2d) -> int:
-    """Two's complement width of the stored weights; at least 2, the narrowest that the multiplier array takes."""
-    return max(signed_bits(int(op.weight.min()), int(op.weight.max())), 2)
+def row_bias(excess: IntArray, skipped: npt.NDArray[np.bool_]) -> IntArray:
+    """What the sums of every output channel exceed the true ones by: blocks of excess less the skipped beats."""
+    return np.where(skipped[:, :, None, None], 0, excess).sum(axis=(1, 3)).ravel()
 
 
-def matmul_stage(node: Node, blocks: IntArray, skip: bool, in_bits: int, in_signed: bool, dsp: bool) -> MatMulStage:
-    """The multiply-accumulate array of `node`, its weights packed in issue order."""
-    _, _, pe, simd = blocks.shape
-    assert isinstance(node.op, MatMul | Conv2d)
-    bits = weight_bits(node.op)
-    kept = blocks[listed_beats(blocks)] if skip else blocks.reshape(-1, pe, simd)
-    memory = Memory("weights", pe * simd * bits, pack_lanes(kept.reshape(-1, pe * simd), bits))
-    return MatMulStage(simd, pe, in_bits, in_signed, bits, signed_bits(*node.type.range), memory, dsp)
+def matmul_stage(
+    node: Node, form: Product, codes: IntArray, skipped: npt.NDArray[np.bool_], bias: IntArray | None, in_bits: int,
+    in_signed: bool, dsp: bool, serial: bool,
+) -> MatMulStage:  # fmt: skip
+    """The multiply-accumulate array of `node`; blocks of codes are packed in issue order, without `skipped` beats.
+
+    `bias` is what the form leaves in the sums, per channel.
+    """
+    _, _, pe, simd = codes.shape
+    kept, bits, shifts = codes[~skipped], form.bits, None
+    acc_bits = signed_bits(*biased(node.type.range, bias))
+    if form.form == INTEGER and not dsp:
+        kept, bits, shifts = shared_shifts(kept, bits, in_bits, acc_bits)
+    shift_bits = 0 if shifts is None else int(shifts.max()).bit_length()
+    words = pack_lanes(kept.reshape(-1, simd), bits)
+    if shifts is not None:
+        words = tuple(w | e << simd * bits for w, e in zip(words, shifts.ravel().tolist(), strict=True))
+    width = shift_bits + simd * bits
+    rows = np.array(words, dtype=object).reshape(-1, pe)
+    memory = Memory("weights", pe * width, pack_lanes(rows, width))
+    return MatMulStage(
+        simd, pe, in_bits, in_signed, bits, acc_bits, memory, dsp and form.form in (INTEGER, SHIFT), form.form,
+        form.parameters, form.latency, serial, shift_bits,
+    )  # fmt: skip
+
+
+def biased(span: tuple[int, int], bias: IntArray | None) -> tuple[int, int]:
+    """The range of sums that exceed the true ones by a constant per channel."""
+    return span if bias is None else (span[0] + min(int(bias.min()), 0), span[1] + max(int(bias.max()), 0))
+
+
+def without_bias(node: Node, bias: IntArray) -> Node:
+    """The Requantize or Threshold that takes sums which exceed the true ones by `bias` per channel."""
+    op = node.op
+    if isinstance(op, Threshold):
+        return replace(node, op=replace(op, thresholds=op.thresholds + bias[:, None]))
+    assert isinstance(op, Requantize)
+    return replace(node, op=replace(op, offset=op.offset - op.multiplier * bias))
+
+
+def subtraction(name: str, kind: Type, bias: IntArray) -> Node:
+    """A Requantize that does nothing but take the bias away."""
+    op = Requantize(np.array([1]), -bias, 0, *kind.range, kind.scale)
+    return Node(f"{name}.bias", op, (), kind)
 
 
 def elementwise_stage(
@@ -107,11 +151,13 @@ def elementwise_stage(
 def _levels(name: str, op: Threshold, span: tuple[int, int], in_bits: int, in_signed: bool) -> tuple[IntArray, int]:
     """Thresholds between which inputs of the proved `span` can lie, and the base that the ones below them add up to."""
     low, high = span
-    below = (op.thresholds <= low).all(axis=0)
-    kept = op.thresholds[:, ~below & (op.thresholds <= high).any(axis=0)]
+    below: npt.NDArray[np.bool_] = np.all(op.thresholds <= low, axis=0)
+    if below.all():
+        below[-1] = False  # a unit has at least one threshold
+    reached: npt.NDArray[np.bool_] = np.any(op.thresholds <= high, axis=0)
+    reached[int(below.sum())] = True
+    kept = op.thresholds[:, ~below & reached]
     base = op.base + int(below.sum())
-    if kept.shape[1] == 0:
-        raise DesignError(f"{name}: no input comes to a threshold, the output is always {base}; remove the layer")
     levels = np.clip(kept, low, high + 1)
     if not in_signed and levels.max() >= 1 << in_bits:
         raise DesignError(

@@ -8,9 +8,20 @@ from math import ceil, gcd
 import numpy as np
 
 from intaglio.cost.cycles import PERIOD, Timing, schedule
-from intaglio.hardware.carve import elementwise_stage, matmul_stage, sparse_steps, weight_blocks
+from intaglio.hardware.carve import (
+    biased,
+    elementwise_stage,
+    listed_beats,
+    matmul_stage,
+    row_bias,
+    sparse_steps,
+    subtraction,
+    weight_blocks,
+    without_bias,
+)
 from intaglio.hardware.issuers import Add, Concat, Gate, Issuer, Window
 from intaglio.hardware.memory import IntArray, signed_bits
+from intaglio.hardware.products import product
 from intaglio.hardware.stages import ArgMaxStage, PoolStage, Stage
 from intaglio.hardware.units import AnyUnit, Fork, Stream, Unit, Width
 from intaglio.ir import ops
@@ -24,10 +35,14 @@ UNSIZED = 1 << 15  # depth of a fork's FIFOs until they are sized
 
 @dataclass(frozen=True)
 class Fold:
-    """Parallelism of one layer: `simd` input lanes and `pe` output lanes (pooling uses `simd` only)."""
+    """Parallelism of one layer: `simd` input lanes and `pe` output lanes (pooling uses `simd` only).
+
+    `serial` multiplies one bit of every activation per cycle: as many times the cycles, multipliers of one bit.
+    """
 
     simd: int = 1
     pe: int = 1
+    serial: bool = False
 
 
 @dataclass(frozen=True)
@@ -291,12 +306,24 @@ class _Carver:
         fold = self._fold(node, source.shape[0] // groups, op.weight.shape[0] // groups)
         route = self._take(node.inputs[0], fold.simd, node.name)
         stream = self.streams[route.stream]
-        blocks = weight_blocks(op, fold.simd, fold.pe, route.order)
-        steps = sparse_steps(op, blocks, fold.simd)
-        window = replace(_window(node.name, stream, source.shape, op), spare_luts=self.spare_luts)
-        window = replace(window, folds=op.weight.shape[0] // groups // fold.pe, steps=steps)
-        core = matmul_stage(node, blocks, steps is not None, stream.bits, stream.signed, self.dsp)
-        self._finish(index, node, window, [core], [route])
+        serial = fold.serial and stream.bits > 1
+        dsp = self.dsp and not serial
+        form = product(op.weight, stream.bits, stream.signed, dsp, serial)
+        weights, codes = (weight_blocks(op, fold.simd, fold.pe, route.order, v) for v in (None, form.codes))
+        steps = sparse_steps(op, weights, fold.simd)
+        skipped = np.zeros(weights.shape[:2], dtype=np.bool_) if steps is None else ~listed_beats(weights)
+        bias = None
+        if form.excess is not None:
+            bias = row_bias(weight_blocks(op, fold.simd, fold.pe, route.order, form.excess), skipped)
+        window = replace(
+            _window(node.name, stream, source.shape, op),
+            spare_luts=self.spare_luts,
+            folds=op.weight.shape[0] // groups // fold.pe,
+            steps=steps,
+            repeat=stream.bits if serial else 1,
+        )
+        core = matmul_stage(node, form, codes, skipped, bias, stream.bits, stream.signed, dsp, serial)
+        self._finish(index, node, window, [core], [route], bias)
 
     def _pool(self, index: int, node: Node, op: ops.MaxPool | ops.SumPool) -> None:
         source = self.graph.nodes[node.inputs[0]].type
@@ -358,32 +385,58 @@ class _Carver:
     def _elementwise(self, index: int, node: Node) -> None:
         route = self._take(node.inputs[0], None, node.name)
         stream = self.streams[route.stream]
-        stage = self._stage(node, stream.lanes, stream.bits, stream.signed, route.order)
+        span = self.graph.nodes[node.inputs[0]].type.range
+        stage = self._stage(node, span, stream.lanes, stream.bits, stream.signed, route.order)
         self._finish(index, node, Gate(stream.lanes, stream.bits, stream.signed), [stage], [route])
 
     # -- finishing a unit ----------------------------------------------------------------------------------
 
-    def _stage(self, node: Node, lanes: int, bits: int, signed: bool, order: IntArray) -> Stage:
+    def _stage(
+        self, node: Node, span: tuple[int, int], lanes: int, bits: int, signed: bool, order: IntArray
+    ) -> Stage:
         shape = node.type.shape
         channels = order if len(shape) == 1 else np.arange(shape[0])
-        return elementwise_stage(
-            node, self.graph.nodes[node.inputs[0]].type.range, lanes, bits, signed, channels, self.dsp, self.spare_luts
-        )
+        return elementwise_stage(node, span, lanes, bits, signed, channels, self.dsp, self.spare_luts)
+
+    def _elementwise_behind(self, index: int, bias: IntArray | None) -> list[tuple[int, Node, tuple[int, int]]]:
+        """(position, node, input range) of what fuses behind a node whose sums exceed the true ones by `bias`."""
+        found: list[tuple[int, Node, tuple[int, int]]] = []
+        span = self.graph.nodes[index].type.range
+        while (following := self._fusable(index)) is not None:
+            found.append((following, self.graph.nodes[following], span))
+            index, span = following, self.graph.nodes[following].type.range
+        if bias is None or not bias.any():
+            return found
+        if found and not isinstance(found[0][1].op, ops.Lookup):
+            position, node, span = found[0]
+            return [(position, without_bias(node, bias), biased(span, bias)), *found[1:]]
+        node = self.graph.nodes[index if not found else self.graph.nodes[found[0][0]].inputs[0]]
+        return [(-1, subtraction(node.name, node.type, bias), biased(node.type.range, bias)), *found]
 
     def _finish(
-        self, index: int, node: Node, issuer: Window | Gate | Add | Concat, stages: list[Stage], inputs: list[_Route]
+        self,
+        index: int,
+        node: Node,
+        issuer: Window | Gate | Add | Concat,
+        stages: list[Stage],
+        inputs: list[_Route],
+        bias: IntArray | None = None,
     ) -> None:
-        """Fuse the elementwise nodes behind `node`, close the unit with an outlet and offer its result."""
+        """Fuse the elementwise nodes behind `node`, close the unit with an outlet and offer its result.
+
+        `bias` is what the last stage's results exceed the node's by, per channel.
+        """
         keeps_order = isinstance(issuer, Gate | Add) and len(node.type.shape) == 1
         pixels, channels, order = _layout(node.type.shape)
         order = inputs[0].order if keeps_order and not isinstance(node.op, ops.ArgMax) else order
         end: Stage | Issuer = stages[-1] if stages else issuer
         lanes = stages[-1].out_lanes if stages else issuer.lanes
-        while (following := self._fusable(index)) is not None:
-            index = following
-            self.fused.add(index)
-            end = self._stage(self.graph.nodes[index], lanes, end.out_bits, end.out_signed, order)
+        for position, following, span in self._elementwise_behind(index, bias):
+            end = self._stage(following, span, lanes, end.out_bits, end.out_signed, order)
             stages.append(end)
+            if position >= 0:
+                index = position
+                self.fused.add(index)
         output = self._stream(lanes, end.out_bits, end.out_signed, pixels, channels)
         self.units.append(Unit(node.name, issuer, tuple(stages), tuple(r.stream for r in inputs), output))
         self._offer(index, _Route(output, order, pixels, channels))

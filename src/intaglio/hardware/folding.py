@@ -9,9 +9,10 @@ proof: no folding has a shorter interval at that cost, up to stalls between laye
 from dataclasses import dataclass
 from math import ceil
 
-from intaglio.hardware.carve import SPARSE_WORTH, listed_beats, weight_bits, weight_blocks
+from intaglio.hardware.carve import SPARSE_WORTH, listed_beats, weight_blocks
 from intaglio.hardware.design import Design, Fold, carve, vector_order
 from intaglio.hardware.memory import IntArray
+from intaglio.hardware.products import DSP_LUTS, Product, product
 from intaglio.ir import ops
 from intaglio.ir.errors import DesignError
 from intaglio.ir.graph import Graph, Node
@@ -33,9 +34,6 @@ class Choice:
     folding: dict[str, Fold]
     bound: int
     area: float
-
-
-DSP_LUTS = 60.0  # exchange rate for a multiplier block where one is used, so that few multipliers are preferred
 
 
 def fold_for_interval(graph: Graph, interval: int) -> Choice:
@@ -104,14 +102,14 @@ def _matmul_options(graph: Graph, node: Node, op: ops.MatMul | ops.Conv2d) -> li
     pixels = 1 if len(node.type.shape) == 1 else node.type.shape[1] * node.type.shape[2]
     taps = 1 if isinstance(op, ops.MatMul) else op.weight.shape[2] * op.weight.shape[3]
     inputs, outputs = source.shape[0] // groups, op.weight.shape[0] // groups
-    bits, order = weight_bits(op), vector_order(graph, node.inputs[0])
+    form, order = product(op.weight, source.bits, source.signed, dsp=True), vector_order(graph, node.inputs[0])
     options: list[Option] = []
     for simd in divisors(inputs):
         for pe in divisors(outputs):
             beats = groups * (outputs // pe) * taps * (inputs // simd)
             beats = min(beats, _sparse_beats(op, simd, pe, order)) if simd * pe <= 64 else beats
             load = source.size // simd
-            options.append(Option(Fold(simd, pe), max(beats * pixels, load), _mac_area(simd, pe, source.bits, bits)))
+            options.append(Option(Fold(simd, pe), max(beats * pixels, load), _mac_area(simd, pe, source.bits, form)))
     return options
 
 
@@ -136,10 +134,9 @@ def _pool_options(graph: Graph, node: Node, op: ops.MaxPool | ops.SumPool) -> li
     ]
 
 
-def _mac_area(simd: int, pe: int, a_bits: int, w_bits: int) -> float:
+def _mac_area(simd: int, pe: int, a_bits: int, form: Product) -> float:
     """Rough LUT4 equivalents of a folded layer: multipliers, their accumulators and requantisers, control."""
-    multiplier = min(DSP_LUTS, 1.6 * a_bits * w_bits + 8)
-    return 120 + simd * pe * multiplier + pe * (3 * (a_bits + w_bits + 8) + DSP_LUTS) + simd * a_bits
+    return 120 + simd * pe * form.luts + pe * (3 * (a_bits + form.bits + 8) + DSP_LUTS) + simd * a_bits
 
 
 def divisors(n: int) -> list[int]:

@@ -38,6 +38,7 @@ class Window:
     folds: int = 1
     steps: Steps | None = None
     spare_luts: bool = False
+    repeat: int = 1
 
     @property
     def module(self) -> str:
@@ -97,8 +98,8 @@ class Window:
     def durations(self) -> tuple[int, ...]:
         """Cycles of each operation of one output pixel, in order (group, fold)."""
         if self.steps is not None:
-            return tuple(len(fold) for fold in self.steps)
-        beats = self.kernel[0] * self.kernel[1] * self.channels // self.groups // self.lanes
+            return tuple(len(fold) * self.repeat for fold in self.steps)
+        beats = self.kernel[0] * self.kernel[1] * self.channels // self.groups // self.lanes * self.repeat
         return (beats,) * (self.groups * self.folds)
 
     @cached_property
@@ -135,6 +136,8 @@ class Window:
             "ROWS": self.rows,
             "BLOCK": int(self.block),
         }
+        if self.repeat > 1:
+            common["REPEAT"] = self.repeat
         return common | (self._sparse_parameters() if self.steps is not None else {})
 
     def _sparse_parameters(self) -> dict[str, Parameter]:
@@ -142,11 +145,12 @@ class Window:
         sizes = (self.kernel[0], self.kernel[1], self.channels // self.groups // self.lanes)
         ky_bits, kx_bits, word_bits = (max((n - 1).bit_length(), 1) for n in sizes)
         flat = [(ky << kx_bits | kx) << word_bits | word for fold in self.steps for ky, kx, word in fold]
-        length_bits = max(self.durations).bit_length()
+        lengths = tuple(len(fold) for fold in self.steps)
+        length_bits = max(lengths).bit_length()
         return {
             "STEPS": len(flat),
             "STEPS_FILE": Memory("steps", ky_bits + kx_bits + word_bits, tuple(flat)),
-            "LENGTHS_FILE": Memory("lengths", length_bits, self.durations),
+            "LENGTHS_FILE": Memory("lengths", length_bits, lengths),
             "LENGTH_BITS": length_bits,
         }
 

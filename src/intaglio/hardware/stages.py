@@ -4,13 +4,14 @@ Each stage names its SystemVerilog module, mirrors that module's latency and sup
 `in_bits`/`out_bits` are per lane.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Protocol
 
 from intaglio.hardware.memory import Memory
 
-Parameter = int | Memory
+Parameter = int | str | Memory
 
 
 class Stage(Protocol):
@@ -31,7 +32,11 @@ class Stage(Protocol):
 
 @dataclass(frozen=True)
 class MatMulStage:
-    """Folded multiply-accumulate array of `pe` rows by `simd` columns (`ig_matmul`)."""
+    """Folded multiply-accumulate array of `pe` rows by `simd` columns (`ig_matmul`).
+
+    `form` and `form_parameters` say how weights are written (see `products`); `serial` multiplies one bit of the
+    activations per cycle; `weight_shift` bits of each row's part of a word shift its products.
+    """
 
     simd: int
     pe: int
@@ -41,13 +46,20 @@ class MatMulStage:
     acc_bits: int
     weights: Memory
     dsp: bool
+    form: int = 0
+    form_parameters: Mapping[str, int | str] = field(default_factory=dict[str, int | str])
+    form_latency: int = 0
+    serial: bool = False
+    weight_shift: int = 0
+    activation_shift: int = 0
     module: str = "ig_matmul"
     out_signed: bool = True
 
     @property
     def latency(self) -> int:
-        """ROM 2, products 1, a register every second tree level, accumulator 1."""
-        return 2 + 1 + ceil((self.simd - 1).bit_length() / 2) + 1
+        """ROM 2, products 1, a register every second tree level, what the form adds, shifts, accumulator 1."""
+        shifted = self.weight_shift > 0 or self.activation_shift > 0
+        return 2 + 1 + ceil((self.simd - 1).bit_length() / 2) + self.form_latency + self.serial + shifted + 1
 
     @property
     def out_lanes(self) -> int:
@@ -58,7 +70,7 @@ class MatMulStage:
         return self.acc_bits
 
     def parameters(self) -> dict[str, Parameter]:
-        return {
+        common: dict[str, Parameter] = {
             "SIMD": self.simd,
             "PE": self.pe,
             "A_BITS": self.in_bits,
@@ -70,6 +82,13 @@ class MatMulStage:
             "DSP": int(self.dsp),
             "BLOCK": int(self.weights.in_block_ram()),
         }
+        special = {
+            "FORM": self.form,
+            "SERIAL": int(self.serial),
+            "W_SHIFT_BITS": self.weight_shift,
+            "A_SHIFT_BITS": self.activation_shift,
+        }
+        return common | {key: value for key, value in special.items() if value} | dict(self.form_parameters)
 
 
 @dataclass(frozen=True)

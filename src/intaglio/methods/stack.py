@@ -75,7 +75,7 @@ def integers(layer: nn.Module, name: str = "layer") -> tuple[np.ndarray, tuple[F
             f"{name}: weight{list(at)} = {weight[at]!r} is not a multiple of its scale; a method after "
             f"the number format moved it: put the number format last"
         )
-    return whole.astype(np.int64), _settle(whole, scales)
+    return _settle(whole.astype(np.int64), scales)
 
 
 def declared_scales(layer: nn.Module, name: str = "layer") -> tuple[Fraction, ...]:
@@ -92,10 +92,14 @@ def declared_scales(layer: nn.Module, name: str = "layer") -> tuple[Fraction, ..
     return grid.scales()
 
 
-def _settle(whole: np.ndarray, scales: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
-    """Give channels of zeros the scale of the first other channel: it costs nothing and keeps grids
-    coarse."""
-    if len(scales) == 1:
-        return scales
-    used = [scale for scale, row in zip(scales, whole, strict=True) if row.any()] or list(scales)
-    return tuple(s if row.any() else used[0] for s, row in zip(scales, whole, strict=True))
+def _settle(whole: np.ndarray, scales: tuple[Fraction, ...]) -> tuple[np.ndarray, tuple[Fraction, ...]]:
+    """The same weight on the coarsest grid: a factor that all integers share moves into the scale.
+
+    Channels of zeros get the scale of the first other channel.
+    """
+    common = int(np.gcd.reduce(whole, axis=None)) or 1
+    scales = tuple(scale * common for scale in scales)
+    if len(scales) > 1:
+        used = [scale for scale, row in zip(scales, whole, strict=True) if row.any()] or list(scales)
+        scales = tuple(s if row.any() else used[0] for s, row in zip(scales, whole, strict=True))
+    return whole // common, scales
