@@ -5,14 +5,28 @@ rectifier. Without training this is post-training quantisation with scales calib
 returned network is quantisation-aware training with a straight-through estimator and learned steps (LSQ,
 Esser et al. 2020).
 
-What it does not do: bits below 2 (see Binary), zero points, or scales per group of inputs.
+rounding "stochastic" (Gupta et al. 2015): while training q = clip(floor(x * r + u), low, high) with u uniform in
+[0, 1), so that the mean of q is x * r inside the range; evaluation rounds to nearest. Data are never rounded at
+random: the input's quantiser rounds to nearest.
+
+scale_update "overflow" is dynamic fixed point (Courbariaux et al. 2014, section 5): after every `update_steps`
+training steps the share of values outside low .. high decides for each layer, or output channel of a weight:
+
+    the scale doubles  if  overflow(scale) > overflow_rate
+    the scale halves   if  overflow(scale / 2) <= overflow_rate
+
+It starts from the calibrated scale, stays within 2**-24 .. 2**24, and leaves channels that were all zero alone.
+Counts are in the state_dict, so a resumed run continues exactly.
+
+What it does not do: bits below 2 (see Binary), zero points, scales per group of inputs, or integers for gradients
+and for the update of weights.
 Exploited by: dense and sparse encodings; the multipliers' widths.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
@@ -31,7 +45,7 @@ from intaglio.methods.method import (
 )
 from intaglio.methods.network import insert_after, module_of, trace
 from intaglio.methods.placement import chains, never_negative
-from intaglio.methods.quantizers import ActivationQuantizer, WeightQuantizer
+from intaglio.methods.quantizers import ActivationQuantizer, Grid, Overflow, WeightQuantizer
 from intaglio.methods.stack import before_grid, grid_of, put_last
 
 Bits = Annotated[int, Field(ge=2, le=16)]
@@ -43,7 +57,8 @@ class FixedPoint(Method):
 
     `input_signed` None decides from the calibration data. `input_log2_scale` None calibrates a power of
     two: 2**-8 for 8-bit images in [0, 1]. `samples` of the data are used for calibration. `learn` makes
-    the scales parameters.
+    the scales parameters. scale_update: "gradient" trains scales that are parameters, "overflow" doubles and
+    halves them as values overflow (powers of two only; `learn` has no effect).
     """
 
     weight_bits: Bits = 8
@@ -56,7 +71,19 @@ class FixedPoint(Method):
     input_signed: bool | None = None
     input_log2_scale: int | None = None
     learn: bool = True
+    rounding: Literal["nearest", "stochastic"] = "nearest"
+    scale_update: Literal["gradient", "overflow"] = "gradient"
+    overflow_rate: Annotated[float, Field(ge=0, lt=1)] = 1e-4
+    update_steps: Annotated[int, Field(ge=1)] = 100
     samples: Annotated[int, Field(ge=1)] = 1024
+
+    @model_validator(mode="after")
+    def _doubles(self) -> Self:
+        kinds = {"weight_scale": self.weight_scale, "activation_scale": self.activation_scale}
+        wrong = [knob for knob, kind in kinds.items() if kind != "power_of_two"]
+        if self.scale_update == "overflow" and wrong:
+            raise ValueError(f"scale_update overflow doubles and halves scales: set {wrong[0]} to power_of_two")
+        return self
 
     def apply(self, model: nn.Module, data: Batches) -> nn.Module:
         """Quantise weights, put activation quantisers in, and calibrate them on `data`."""
@@ -66,12 +93,21 @@ class FixedPoint(Method):
         for module in gm.modules():
             if isinstance(module, nn.ReLU | nn.Hardtanh):
                 module.inplace = False
-        for _, layer in chosen:
-            put_last(layer, self._weight_quantizer(before_grid(layer)))
+        for name, layer in chosen:
+            grid = self._weight_quantizer(before_grid(layer), name)
+            self._equip(grid)
+            put_last(layer, grid)
         placed = self._place_input(gm, batches) + self._place(gm)
         gm.recompile()
         self._calibrate(gm, placed, batches)
         return gm
+
+    def step(self, model: nn.Module, progress: float) -> None:
+        """Double and halve the scales that follow overflows."""
+        if self.scale_update == "overflow" and progress < 1:
+            for module in model.modules():
+                if isinstance(module, Grid):
+                    module.follow_overflow()
 
     def verify(self, model: nn.Module) -> None:
         """Every selected layer still ends with a grid."""
@@ -89,13 +125,28 @@ class FixedPoint(Method):
             "weight_scale": Choice(("power_of_two", "dyadic")),
         }
 
-    def _weight_quantizer(self, weight: Tensor) -> WeightQuantizer:
+    def _weight_quantizer(self, weight: Tensor, name: str) -> WeightQuantizer:
+        """The grid of the layer `name`, calibrated on its weight."""
+        del name
+        bits = self.weight_bits
+        return WeightQuantizer(bits, self.weight_scale, self._weight_scale(weight, bits), self._learned)
+
+    def _weight_scale(self, weight: Tensor, bits: int) -> Tensor:
+        """log2 of the calibrated scale, or one per output channel."""
         rows = weight.double().reshape(len(weight) if self.per_channel else 1, -1).cpu().numpy()
-        top = 2 ** (self.weight_bits - 1) - 1
-        scale = torch.from_numpy(log2_scale(rows, -top, top, self.weight_scale, self.calibration))
-        return WeightQuantizer(self.weight_bits, self.weight_scale, scale.to(weight.dtype), self.learn).to(
-            weight.device
-        )
+        top = 2 ** (bits - 1) - 1
+        return torch.from_numpy(log2_scale(rows, -top, top, self.weight_scale, self.calibration)).to(weight)
+
+    @property
+    def _learned(self) -> bool:
+        return self.learn and self.scale_update == "gradient"
+
+    def _equip(self, grid: Grid) -> None:
+        """Give a grid this method's rounding and, if scales follow overflows, its counter."""
+        grid.stochastic = self.rounding == "stochastic"
+        if self.scale_update == "overflow":
+            counter = Overflow(grid.log2_scale.numel(), self.overflow_rate, self.update_steps)
+            grid.overflow = counter.to(grid.log2_scale.device)
 
     def _place_input(self, gm: GraphModule, batches: list[Tensor]) -> list[ActivationQuantizer]:
         """The quantiser of the input; an existing one stays unless `input` is selected."""
@@ -126,13 +177,19 @@ class FixedPoint(Method):
             if start is None or not matches(str(chain.start.target), start, self.select):
                 continue
             unsigned = chain.end in positive
-            quantizer = ActivationQuantizer(self.activation_bits, not unsigned, self.activation_scale, learn=self.learn)
+            quantizer = self._activation_quantizer(str(chain.start.target), unsigned)
+            self._equip(quantizer)
             if chain.quantizer is not None:
                 gm.set_submodule(str(chain.quantizer.target), quantizer)
             else:
                 insert_after(gm, chain.end, f"{chain.end.target}_quantizer", quantizer)
             placed.append(quantizer)
         return placed
+
+    def _activation_quantizer(self, name: str, unsigned: bool) -> ActivationQuantizer:
+        """The quantiser behind the chain that starts at `name`, not calibrated yet."""
+        del name
+        return ActivationQuantizer(self.activation_bits, not unsigned, self.activation_scale, learn=self._learned)
 
     def _calibrate(self, gm: GraphModule, placed: list[ActivationQuantizer], batches: list[Tensor]) -> None:
         """Set the scales of new quantisers from what they see of the data."""

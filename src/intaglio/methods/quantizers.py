@@ -171,12 +171,16 @@ class Grid(nn.Module):
 
     def __init__(self, low: int, high: int, kind: Kind, log2_scale: Tensor, learn: bool) -> None:
         super().__init__()
-        self.low, self.high = low, high
         self.kind: Kind = kind
         self.overflow = None
-        self._kept: tuple[float, float, float] | None = None
-        self.mantissa = mantissa_bits(kind, max(abs(low), high).bit_length())
+        self.set_range(low, high)
         self._keep(log2_scale, learn)
+
+    def set_range(self, low: int, high: int) -> None:
+        """Let the integers lie in [low, high]; wide ones shorten the mantissa of the scale."""
+        self.low, self.high = low, high
+        self._kept: tuple[float, float, float] | None = None
+        self.mantissa = mantissa_bits(self.kind, max(abs(low), high).bit_length())
 
     def _keep(self, log2_scale: Tensor, learn: bool) -> None:
         """Register what holds the scale."""
