@@ -98,6 +98,34 @@ def test_a_changed_byte_never_fails_otherwise(kind: type[Encoding]) -> None:
     assert refused > 100
 
 
+LONG = bytes([0x84, *[0x80] * 10, 0]) + write_numbers(2, 0, 1, 1) + b"\0"
+SENSELESS = {  # header, then data of the length that it asks for
+    "Dense": [(2, 2, 0, 0, 1, b"\0"), (2, 2, 0, -1, 1, b"\0"), (-2, -2, 0, 1, 1, b"\0"), (2**15, 2**15, 0, 1, 0, b"")],
+    "Sparse": [(2, 2, 5, 1, 0, 25, 1, 1, b"\0" * 4), (2, 2, 2**63, 1, 0, 1, 1, 1, b"\0")],
+    "Bipolar": [(2, 2, 0, b"\0"), (2, 2, -1, b"\0"), (2, 2, 2**62, b"\0")],
+    "Ternary": [(2, 2, -1, 2, b"\0"), (2, 2, 1, -2, b"\0"), (2, 2, 1, 2**62, b"\0")],
+    "PowersOfTwo": [(2, 2, 0, 1, 0, 1, 0, b"\0"), (2, 2, 0, 1, 2, 1, 0, b"\0"), (2, 2, -1, 1, 1, 2, 0, b"\0"),
+                    (2, 2, 0, 1, 1, 2, 4, b"\0"), (2, 2, 62, 1, 1, 2, 0, b"\0")],
+    "Float": [(2, 2, 0, 0, 1, 2, 0, b"\0"), (2, 2, 0, 62, 1, 2, 0, b"\0"), (2, 2, 0, 2, 1, 2**62, 0, b"\0" * 31)],
+    "Bases": [(2, 2, 1, 5, b"\0"), (2, 2, 6, 1, 2, 4, 8, 16, 32, b"\0" * 3), (2, 2, 2, 5, 0, b"\0"),
+              (2, 2, 2, 2**31, 1, b"\0")],
+    "BlockExponent": [(2, 4, 3, 1, 0, 0, 0, b"\0"), (2, 4, 0, 1, 0, 0, 0, b"\0"), (2, 4, 4, 1, 2, 0, 0, b"\0"),
+                      (2, 4, 4, 0, 1, 0, 0, b""), (2, 4, 4, 63, 0, 0, 0, b"\0" * 63), (2, 4, 4, 1, 0, -1, 0, b"\0"),
+                      (2, 4, 4, 1, 0, 63, 0, b"\0"), (2, 4, 4, 1, 0, 0, 7, b"\0" * 3)],
+}  # fmt: skip
+
+
+@every_encoding
+def test_headers_without_sense_are_refused(kind: type[Encoding]) -> None:
+    """Numbers that no matrix has, with as many bytes behind them as they ask for; a number of too many bytes."""
+    for *numbers, data in SENSELESS[kind.__name__]:
+        with pytest.raises(DataError, match="damaged"):
+            kind.from_bytes(write_numbers(*numbers) + data)
+    with pytest.raises(DataError, match="damaged"):
+        kind.from_bytes(LONG)
+    assert Dense.from_bytes(LONG[:1].replace(b"\x84", b"\4") + LONG[12:]).shape == (2, 2)
+
+
 @every_encoding
 def test_corner_cases_are_exact_or_refused(kind: type[Encoding]) -> None:
     """Nothing at all, one column, the widest integers, other integer types."""

@@ -7,7 +7,7 @@ to the base of the square root of two, with 3/2 for it (Miyashita et al., 2016).
 from dataclasses import dataclass
 from typing import Self
 
-from intaglio.ir.encodings.bits import zeros_below
+from intaglio.ir.encodings.bits import grid, zeros_below
 from intaglio.ir.encodings.encoding import integers
 from intaglio.ir.encodings.exponential import Exponential, common_factor, mantissa_bits
 from intaglio.ir.types import Array
@@ -17,8 +17,7 @@ from intaglio.ir.types import Array
 class Float(Exponential):
     """value = +-mantissa * 2**(low + exponent), mantissas of at least 2 bits (1: `PowersOfTwo`).
 
-    None unless it takes fewer bits than sign and magnitude: never with a mantissa as wide as the
-    widest value.
+    None unless a value takes fewer bits than in Dense; never with a mantissa as wide as the widest.
     """
 
     @classmethod
@@ -32,4 +31,4 @@ class Float(Exponential):
         if mantissa is None or mantissa < 2:
             return None
         form = cls._of(values, mantissa)
-        return form if form.width < widest + form.signed else None
+        return form if form.width < grid(values)[2] else None
