@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from support.random_graphs import RandomGraph
 
-from intaglio.hardware.design import Fold, carve, vector_order
+from intaglio.hardware.carver import vector_order
+from intaglio.hardware.design import Fold, carve
 from intaglio.hardware.folding import carve_for_interval, fold_for_area, fold_for_interval, layer_options
 from intaglio.ir import ops
 from intaglio.ir.errors import DesignError

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from intaglio.hardware.issuers import Steps, nonzero_steps
 from intaglio.hardware.memory import IntArray, Memory, pack_lanes, signed_bits
-from intaglio.hardware.products import INTEGER, SHIFT, Product, shared_shifts
+from intaglio.hardware.products import INTEGER, SHIFT, FloatCode, Product, float_code, shared_shifts
 from intaglio.hardware.stages import LookupStage, MatMulStage, RequantizeStage, Stage, ThresholdStage
 from intaglio.ir.errors import DesignError
 from intaglio.ir.graph import Node
@@ -142,9 +142,18 @@ def elementwise_stage(
         table = Memory("thresholds", lanes * count * (in_bits + 1), words)
         return ThresholdStage(lanes, in_bits, in_signed, count, base, out.bits, out.signed, table)
     assert isinstance(op, Lookup)
+    return lookup_stage(node.name, op, lanes, in_bits, in_signed, out)
+
+
+def lookup_stage(
+    name: str, op: Lookup, lanes: int, in_bits: int, in_signed: bool, out: Type | FloatCode
+) -> LookupStage:
+    """The table of a Lookup, of values of Type `out` or of their codes."""
     if len(op.table) > 1:
-        raise DesignError(f"{node.name}: a look-up table per channel has no hardware unit; use one table")
-    table = Memory("table", out.bits, pack_lanes(op.table[0][:, None], out.bits))
+        raise DesignError(f"{name}: a look-up table per channel has no hardware unit; use one table")
+    found = float_code(op.table[0]) if isinstance(out, FloatCode) else None
+    values = op.table[0] if found is None else found[1]
+    table = Memory("table", out.bits, pack_lanes(values[:, None], out.bits))
     return LookupStage(lanes, in_bits, in_signed, op.low, out.bits, out.signed, table)
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from math import ceil
 
 from intaglio.hardware.carve import SPARSE_WORTH, listed_beats, weight_blocks
-from intaglio.hardware.design import Design, Fold, carve, vector_order
+from intaglio.hardware.carver import vector_order
+from intaglio.hardware.design import Design, Fold, carve
 from intaglio.hardware.memory import IntArray
 from intaglio.hardware.products import DSP_LUTS, Product, product
 from intaglio.ir import ops

@@ -102,12 +102,61 @@ def _shift(matrix: IntArray, in_bits: int, complement: int) -> Product | None:
     if form is None or form.low:
         return None
     codes, mantissa = form.codes(), form.mantissa_bits
-    largest = int((codes >> mantissa & (1 << form.exponent_bits) - 1).max())
+    largest = _largest_exponent(form)
+    if not largest:
+        return None
     bits = 1 + form.exponent_bits + mantissa
     wide = in_bits + mantissa + largest
     luts = (1.35 * in_bits * mantissa if mantissa > 1 else 0) + 0.5 * form.exponent_bits * wide + wide
     parameters = {"W_EXP_BITS": form.exponent_bits, "W_EXP_MAX": largest, "W_MANT_BITS": mantissa}
     return Product(SHIFT, bits, codes, luts, -(codes >> (bits - 1)), parameters)
+
+
+def _largest_exponent(form: Exponential) -> int:
+    return int((form.codes() >> form.mantissa_bits & (1 << form.exponent_bits) - 1).max())
+
+
+@dataclass(frozen=True)
+class FloatCode:
+    """Activations +-mantissa << exponent on a stream: {negative if signed, exponent, mantissa}, mantissa lowest."""
+
+    exponent_bits: int
+    largest: int
+    mantissa_bits: int
+    signed: bool
+
+    @property
+    def bits(self) -> int:
+        """Bits of a code."""
+        return self.signed + self.exponent_bits + self.mantissa_bits
+
+
+def float_code(values: IntArray) -> tuple[FloatCode, IntArray] | None:
+    """The code of activations that take these values (n,), and every value's; None unless it is shorter than they.
+
+    Codes without a sign ascend with their values, so that the largest code is the largest value.
+    """
+    form: Exponential | None = PowersOfTwo.encode(values[None]) or Float.encode(values[None])
+    if form is None or form.low:
+        return None
+    code = FloatCode(form.exponent_bits, _largest_exponent(form), form.mantissa_bits, bool(values.min() < 0))
+    low, high = int(values.min()), int(values.max())
+    plain = signed_bits(low, high) if low < 0 else high.bit_length()
+    return (code, form.codes()[0]) if code.bits < plain else None
+
+
+def float_product(weight: IntArray, code: FloatCode) -> Product:
+    """How weights (outputs first) meet activations in a FloatCode: powers of two and minifloats add exponents."""
+    matrix = weight.reshape(len(weight), -1)
+    activation = {"A_EXP_BITS": code.exponent_bits, "A_EXP_MAX": code.largest}
+    found = _shift(matrix, code.bits, 0)
+    if found is None:
+        bits = max(signed_bits(int(matrix.min()), int(matrix.max())), 2)
+        return Product(SHIFT, bits, weight, 1.35 * bits * code.bits, None, activation)
+    excess = None if found.excess is None else found.excess.reshape(weight.shape)
+    return replace(
+        found, codes=found.codes.reshape(weight.shape), excess=excess, parameters={**found.parameters, **activation}
+    )
 
 
 _FORMS: tuple[Callable[[IntArray, int, int], Product | None], ...] = (_binary, _ternary, _multi_base, _shift)

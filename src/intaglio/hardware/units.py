@@ -8,6 +8,18 @@ from intaglio.hardware.stages import Stage
 
 
 @dataclass(frozen=True)
+class Fold:
+    """Parallelism of one layer: `simd` input lanes and `pe` output lanes (pooling uses `simd` only).
+
+    `serial` multiplies one bit of every activation per cycle: as many times the cycles, multipliers of one bit.
+    """
+
+    simd: int = 1
+    pe: int = 1
+    serial: bool = False
+
+
+@dataclass(frozen=True)
 class Stream:
     """What flows between two units: `pixels` x `channels` values per frame, `lanes` per beat, channels innermost."""
 
