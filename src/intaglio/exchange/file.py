@@ -1,0 +1,181 @@
+"""What an ONNX file holds, read and checked before anything is made of it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from intaglio.ir.errors import DataError, GraphError, UnsupportedLayer
+from intaglio.ir.types import Array
+
+STANDARD = ("", "ai.onnx")
+QONNX = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
+"""Domains of the QONNX operators; the last two are older names of the first."""
+
+Shape = tuple[int | None, ...]
+"""A declared shape; None where the file leaves an axis open."""
+
+
+@dataclass(frozen=True)
+class FileNode:
+    """An operator of the file: tensors by name ("" where left out), attributes as Python values or arrays."""
+
+    name: str
+    op: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """An attribute, or the default."""
+        return self.attributes.get(name, default)
+
+    def text(self, name: str, default: str) -> str:
+        """An attribute that is text."""
+        value = self.attributes.get(name, default)
+        return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of the file. kind: the name of its element type, such as FLOAT."""
+
+    name: str
+    kind: str
+    shape: Shape | None
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """The nodes that the outputs need, in an order in which they can run, constants, ports, declared shapes."""
+
+    nodes: tuple[FileNode, ...]
+    constants: Mapping[str, Array]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    shapes: Mapping[str, Shape]
+    opsets: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+def read_file(path: Path | str) -> OnnxFile:
+    """Read an ONNX file.
+
+    Raises:
+        DataError: the file is missing, truncated or no ONNX model, has external data, or a constant is NaN.
+        GraphError: a tensor that nothing produces, or two do; nodes in a circle.
+    """
+    path = Path(path)
+    try:
+        model = onnx.ModelProto.FromString(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); give the path of an ONNX file") from error
+    except DecodeError as error:
+        raise DataError(f"{path}: truncated, or not an ONNX file ({error}); fetch or export it again") from error
+    if not model.graph.node or not model.graph.output:
+        raise DataError(f"{path}: holds no graph with nodes and outputs; fetch or export it again")
+    return _parsed(model)
+
+
+def _parsed(model: onnx.ModelProto) -> OnnxFile:
+    graph = model.graph
+    if graph.sparse_initializer or model.functions:
+        raise UnsupportedLayer("sparse initialisers and local functions are not read: export dense and inlined")
+    constants = {tensor.name: array(tensor, tensor.name) for tensor in graph.initializer}
+    inputs = tuple(_port(value) for value in graph.input if value.name not in constants)
+    outputs = tuple(_port(value) for value in graph.output)
+    nodes = [_node(node, number) for number, node in enumerate(graph.node)]
+    known = {port.name for port in inputs} | set(constants)
+    _check_producers(nodes, known)
+    needed = _needed(nodes, [port.name for port in outputs], known)
+    declared = {port.name: port.shape for port in map(_port, [*graph.value_info, *graph.output])}
+    shapes = {name: shape for name, shape in declared.items() if shape is not None}
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    return OnnxFile(_sorted(needed, known), constants, inputs, outputs, shapes, opsets)
+
+
+def array(tensor: onnx.TensorProto, name: str) -> Array:
+    """A tensor's values; DataError when they lie outside the file, do not fit the shape, or are not numbers."""
+    if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+        raise DataError(f"constant {name!r} lies in another file: save the model with its data inside")
+    try:
+        values = np.asarray(numpy_helper.to_array(tensor))
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"constant {name!r} of shape {tuple(tensor.dims)} is damaged ({error})") from error
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise DataError(f"constant {name!r} holds a value that is not a number (NaN): train or export it again")
+    return values
+
+
+def _node(node: onnx.NodeProto, number: int) -> FileNode:
+    outputs = tuple(node.output)
+    name = node.name or next((output for output in outputs if output), "") or f"{node.op_type}_{number}"
+    attributes = {item.name: _attribute(item, name) for item in node.attribute}
+    return FileNode(name, node.op_type, node.domain, tuple(node.input), outputs, attributes)
+
+
+def _attribute(item: onnx.AttributeProto, name: str) -> Any:
+    if item.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+        raise UnsupportedLayer(f"{name}: control flow (attribute {item.name!r}) has no integer form: unroll it")
+    if item.type == onnx.AttributeProto.TENSOR:
+        return array(item.t, name)
+    read = cast(Callable[[onnx.AttributeProto], Any], onnx.helper.get_attribute_value)
+    return read(item)
+
+
+def _port(value: onnx.ValueInfoProto) -> Port:
+    kind = value.type.tensor_type
+    shape = None
+    if kind.HasField("shape"):
+        shape = tuple(axis.dim_value if axis.dim_value > 0 else None for axis in kind.shape.dim)
+    return Port(value.name, onnx.TensorProto.DataType.Name(kind.elem_type), shape)
+
+
+def _check_producers(nodes: Iterable[FileNode], known: set[str]) -> None:
+    made = dict.fromkeys(known, "the inputs and constants")
+    for node in nodes:
+        for output in filter(None, node.outputs):
+            if output in made:
+                raise GraphError(f"{node.name}: makes {output!r}, as {made[output]} does: names must be unique")
+            made[output] = node.name
+
+
+def _needed(nodes: list[FileNode], outputs: list[str], known: set[str]) -> list[FileNode]:
+    """The nodes that the outputs depend on."""
+    makers = {output: node for node in nodes for output in node.outputs}
+    found: set[str] = set()
+    waiting = [(name, "the outputs") for name in outputs]
+    while waiting:
+        name, reader = waiting.pop()
+        if name in known or not name:
+            continue
+        if name not in makers:
+            raise GraphError(f"{reader} reads {name!r}, which nothing in the file makes")
+        maker = makers[name]
+        if maker.name + maker.outputs[0] not in found:
+            found.add(maker.name + maker.outputs[0])
+            waiting += [(wire, maker.name) for wire in maker.inputs]
+    return [node for node in nodes if node.name + node.outputs[0] in found]
+
+
+def _sorted(nodes: list[FileNode], known: set[str]) -> tuple[FileNode, ...]:
+    """Nodes after what they read; in the file's own order where that will do."""
+    ready, waiting, result = known | {""}, nodes, list[FileNode]()
+    while waiting:
+        later: list[FileNode] = []
+        for node in waiting:
+            if ready.issuperset(node.inputs):
+                ready.update(node.outputs)
+                result.append(node)
+            else:
+                later.append(node)
+        if len(later) == len(waiting):
+            names = ", ".join(node.name for node in later[:4])
+            raise GraphError(f"{names}: run in a circle; a network that feeds back must be unrolled")
+        waiting = later
+    return tuple(result)

@@ -1,0 +1,141 @@
+"""Pools, and the class at the end: MaxPool, AveragePool, global pools, ArgMax, TopK."""
+
+from fractions import Fraction
+from math import prod
+
+import numpy as np
+
+from intaglio.exchange.elementwise import Handler, Inputs
+from intaglio.exchange.file import FileNode
+from intaglio.exchange.geometry import Pair, Window, window_of
+from intaglio.exchange.scope import Levels, Scope
+from intaglio.exchange.staircase import BUDGET
+from intaglio.exchange.steps import Binary, Round
+from intaglio.exchange.values import EXACT, INDEX, Value, Wire, odd, rows
+from intaglio.ir.errors import ShapeError
+from intaglio.ir.ops import ArgMax, MaxPool, SumPool
+
+
+def _window(scope: Scope, node: FileNode, x: Wire) -> tuple[Window, Pair]:
+    """The window of a pool and its padding, the same on both sides."""
+    window = window_of(scope, node, x.shape)
+    if node.get("ceil_mode", 0) and any(window.remainder((*x.shape[1:], 1)[:2])):
+        raise scope.fail("ceil_mode adds a partial window here: pad the input instead")
+    if window.pads[:2] != window.pads[2:]:
+        raise scope.fail(f"pads {list(window.pads)} differ on both sides: pad the input before it")
+    return window, (window.pads[0], window.pads[1])
+
+
+def _pooled(scope: Scope, x: Wire, op: MaxPool | SumPool) -> Wire:
+    node = scope.add(op, x.node)
+    return Wire(scope.state.builder.type(node).shape[: len(x.shape)], x.steps, node=node)
+
+
+def _max_pool(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    """The largest integer is the largest value, for the steps rise."""
+    x = scope.rising(scope.wire(inputs[0]))
+    window, padding = _window(scope, node, x)
+    return _pooled(scope, x, MaxPool(window.kernel, window.stride, padding, window.dilation))
+
+
+def _average_pool(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    x = scope.wire(inputs[0])
+    window, padding = _window(scope, node, x)
+    if any(padding) and not node.get("count_include_pad", 0):
+        raise scope.fail("averages fewer values at the border: set count_include_pad, or pad before it")
+    if window.dilation != (1, 1):
+        raise scope.fail(f"dilations {window.dilation}: only 1 is supported")
+    return _average(scope, x, SumPool(window.kernel, window.stride, padding))
+
+
+def _average(scope: Scope, x: Wire, op: SumPool) -> Wire:
+    """The sum, which float32 finds exactly, divided by the number of taps as onnxruntime does."""
+    x = scope.integers(x)
+    count = prod(op.kernel)
+    if any(odd(scale) * count * scope.type(x).largest > EXACT for scale in scope.type(x).scale):
+        scope.may_round("its sums are longer than 24 bits")
+    return _pooled(scope, x, op).then(Binary("Div", np.full(1, count, np.float32)))
+
+
+def _whole_image(scope: Scope, x: Wire) -> Pair:
+    if len(x.shape) not in (2, 3):
+        raise ShapeError(f"pools shape {x.shape}: give (channels, length) or (channels, height, width)")
+    sizes = (*x.shape[1:], 1)
+    return sizes[0], sizes[1]
+
+
+def _global_average(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    x = scope.wire(inputs[0])
+    kernel = _whole_image(scope, x)
+    return _average(scope, x, SumPool(kernel, kernel))
+
+
+def _global_max(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    x = scope.rising(scope.wire(inputs[0]))
+    kernel = _whole_image(scope, x)
+    return _pooled(scope, x, MaxPool(kernel, kernel))
+
+
+def _reduce_mean(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    x = scope.wire(inputs[0])
+    given = node.get("axes") if len(inputs) < 2 else scope.constant(inputs[1], "axes").value.tolist()
+    axes = sorted(axis % (len(x.shape) + 1) for axis in given or range(len(x.shape) + 1))
+    if axes != list(range(2, len(x.shape) + 1)) or not axes:
+        raise scope.fail(f"averages axes {axes}: only all of an image or signal is supported")
+    result = _global_average(scope, node, [x])
+    assert isinstance(result, Wire)
+    return result if node.get("keepdims", 1) else scope.reshaped(result, x.shape[:1])
+
+
+def _quant_average(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    """QuantAvgPool2d: the sum of integers, shifted right to obits bits, in which ibits would not overflow."""
+    x = scope.integers(inputs[0])
+    kernel, stride = int(node.get("kernel", 1)), int(node.get("stride", 1))
+    if node.text("data_layout", "NCHW") != "NCHW" or scope.type(x).scale != (Fraction(1),):
+        raise scope.fail("takes channels first and integers of scale 1 only")
+    bits = ((2 ** int(node.get("ibits", 1)) - 1) * kernel * kernel).bit_length()
+    dropped = 2.0 ** max(bits - int(node.get("obits", 1)), 0)
+    total = _pooled(scope, x, SumPool((kernel, kernel), (stride, stride)))
+    if scope.type(total).largest > EXACT // 4:
+        raise scope.fail("its sums are longer than 22 bits: quantise to fewer bits")
+    return scope.quantised(total, Levels((Binary("Div", np.full(1, dropped, np.float32)), Round("FLOOR"))))
+
+
+def _arg_max(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    if node.get("select_last_index", 0):
+        raise scope.fail("select_last_index: of equal values only the first is supported")
+    keep = bool(node.get("keepdims", 1))
+    return _position(scope, scope.wire(inputs[0]), int(node.get("axis", 0)), keep)
+
+
+def _top_k(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    """The index of the largest value; the value itself is not read."""
+    count = node.get("k") if len(inputs) < 2 else scope.constant(inputs[1], "k").value.reshape(-1)[0]
+    if count != 1 or not node.get("largest", 1):
+        raise scope.fail("only the largest one (k = 1) is supported")
+    return _position(scope, scope.wire(inputs[0]), int(node.get("axis", -1)), True)
+
+
+def _position(scope: Scope, x: Wire, axis: int, keep: bool) -> Wire:
+    if axis % (len(x.shape) + 1) != 1 or len(x.shape) < 1 or prod(x.shape[1:]) != 1:
+        raise scope.fail(f"takes axis {axis} of shape (batch, {str(x.shape)[1:]}: only the classes of a vector")
+    x = _ordered(scope, x)
+    node = scope.add(ArgMax(), x.node)
+    return Wire((1, *x.shape[1:]) if keep else x.shape[1:], dtype=INDEX, node=node)
+
+
+def _ordered(scope: Scope, x: Wire) -> Wire:
+    """Integers in the order of the values, equal ones equal."""
+    x = scope.rising(x)
+    of = scope.type(x)
+    if rows(of, x.steps) == 1 and of.range[1] - of.range[0] < BUDGET and (np.diff(scope.values(x)) > 0).all():
+        return x
+    return scope.integers(x)
+
+
+STANDARD: dict[str, Handler] = {
+    "MaxPool": _max_pool, "AveragePool": _average_pool, "GlobalAveragePool": _global_average,
+    "GlobalMaxPool": _global_max, "ReduceMean": _reduce_mean, "ArgMax": _arg_max, "TopK": _top_k,
+}  # fmt: skip
+
+QUANTISED: dict[str, Handler] = {"QuantAvgPool2d": _quant_average}

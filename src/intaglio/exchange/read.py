@@ -1,0 +1,194 @@
+"""read_qonnx: an ONNX file with quantisers as a Graph of integers and the float32 steps that remain behind it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from intaglio.exchange import elementwise, integer_formats, pools, products, shapes
+from intaglio.exchange.elementwise import Handler
+from intaglio.exchange.file import QONNX, STANDARD, FileNode, OnnxFile, Port, read_file
+from intaglio.exchange.scope import Encoder, Scope, State, named
+from intaglio.exchange.signs import absorb_signs
+from intaglio.exchange.steps import Step
+from intaglio.exchange.values import FLOAT, Constant, Real, Value, Wire, canonical, evaluate
+from intaglio.ir.errors import GraphError, IntaglioError, ShapeError, UnsupportedLayer
+from intaglio.ir.graph import Graph
+from intaglio.ir.ops import Input
+from intaglio.ir.passes import optimise
+from intaglio.ir.types import Array, Type
+
+_STANDARD: dict[str, Handler] = (
+    elementwise.STANDARD | shapes.STANDARD | products.STANDARD | pools.STANDARD | integer_formats.STANDARD
+)
+_QONNX: dict[str, Handler] = elementwise.QUANTISERS | pools.QUANTISED
+
+_KINDS = {"FLOAT": None, "UINT8": (0, 255), "INT8": (-128, 127)}
+"""Element types of inputs, and the range of those that are integers."""
+
+
+@dataclass(frozen=True)
+class Tail:
+    """What the file does with the integers of one output: steps(float32(integer * scale)), in the file's shape.
+
+    shape: without the batch axis.  dtype: of the file's output.
+    """
+
+    name: str
+    wire: Type
+    steps: tuple[Step, ...]
+    shape: tuple[int, ...]
+    dtype: "np.dtype[Any]" = FLOAT
+
+    def __call__(self, integers: npt.ArrayLike) -> Array:
+        """The file's output (batch, *shape) for the Graph's output (batch, *wire.shape)."""
+        whole = np.asarray(integers)
+        values = evaluate(self.wire, self.steps, whole, len(self.wire.shape))
+        return values.reshape(len(whole), *self.shape).astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A file's network: `graph` on integers, and how the file's inputs and outputs are got from them.
+
+    inputs: one Encoder per input of the Graph, in its order.  tails: one per output.
+    rounded: nodes of the file whose float32 sums may round, so that the Graph may differ from the file behind them.
+    """
+
+    graph: Graph
+    inputs: tuple[Encoder, ...]
+    tails: tuple[Tail, ...]
+    rounded: tuple[str, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether Graph and file agree on every input, by proof."""
+        return not self.rounded
+
+    def encode(self, *values: npt.ArrayLike) -> list[Array]:
+        """The Graph's inputs for the file's."""
+        if len(values) != len(self.inputs):
+            raise ShapeError(f"{len(values)} arrays for {len(self.inputs)} inputs ({[e.name for e in self.inputs]})")
+        return [encoder(np.asarray(value)) for encoder, value in zip(self.inputs, values, strict=True)]
+
+    def __call__(self, *integers: npt.ArrayLike) -> list[Array]:
+        """The file's outputs for the Graph's inputs."""
+        return [tail(wire) for tail, wire in zip(self.tails, self.graph(*integers), strict=True)]
+
+
+def read_qonnx(path: Path | str, input_type: Type | Mapping[str, Type] | None = None, exact: bool = True) -> Imported:
+    """Read a QONNX (or QCDQ) file as integers.
+
+    Between two integer tensors the file computes in float32, element by element. Ranges are proved, so the staircase
+    that these steps are is found by running them, rounding accidents included; the Graph equals the file as
+    onnxruntime without optimisations and qonnx run it. Sums are exact where their integers, in units of their
+    mantissas, stay below 2**24.
+
+    input_type: what the inputs carry, by name if there are several: the file gets the float32 nearest to integer *
+    scale. Without one, an input must be quantised before anything else but element-wise steps, and the Graph
+    begins with the integers of that quantiser.
+    exact: refuse sums that may round in float32; else they are taken as exact, and `Imported.rounded` names them.
+
+    Raises DataError, GraphError, RangeError, ShapeError or UnsupportedLayer, naming the node of the file.
+    """
+    file = read_file(path)
+    state = State(file.opsets, exact)
+    values: dict[str, Value | None] = {name: Constant(value) for name, value in file.constants.items()}
+    values |= _inputs(file, state, input_type)
+    for node in file.nodes:
+        scope = Scope(state, node.name, node.op)
+        try:
+            results = _read_node(scope, node, [values.get(name) if name else None for name in node.inputs])
+            _check_shape(state, file, node.outputs[0], results)
+        except IntaglioError as error:
+            raise named(scope, error) from error
+        places = [node.outputs[-1]] if node.op == "TopK" else [node.outputs[0]]
+        values |= dict.fromkeys(node.outputs) | dict.fromkeys(places, results)
+    return _finished(file, state, values)
+
+
+def _inputs(file: OnnxFile, state: State, given: Type | Mapping[str, Type] | None) -> dict[str, Value | None]:
+    types = given if isinstance(given, Mapping) else {} if given is None else {port.name: given for port in file.inputs}
+    unknown = set(types) - {port.name for port in file.inputs}
+    if unknown:
+        raise GraphError(f"input_type names {sorted(unknown)}, the file has {[port.name for port in file.inputs]}")
+    found: dict[str, Value | None] = {}
+    for number, port in enumerate(file.inputs):
+        shape = _fixed(port)
+        batch = (port.shape or (None,))[0] or 1
+        if number and batch != state.batch:
+            raise ShapeError(f"input {port.name!r} has batch {batch}, the first one {state.batch}: they must be equal")
+        state.batch = batch
+        found[port.name] = _input(state, port, shape, types.get(port.name))
+    return found
+
+
+def _fixed(port: Port) -> tuple[int, ...]:
+    """The shape of an input without its batch axis."""
+    if port.kind not in _KINDS:
+        raise UnsupportedLayer(f"input {port.name!r} is of type {port.kind}: only {', '.join(_KINDS)} are supported")
+    if not port.shape or None in port.shape[1:]:
+        raise ShapeError(f"input {port.name!r} has shape {port.shape}: fix every axis but the batch before export")
+    return tuple(size for size in port.shape[1:] if size is not None)
+
+
+def _input(state: State, port: Port, shape: tuple[int, ...], given: Type | None) -> Value:
+    span = _KINDS[port.kind]
+    if given is None and span is None:
+        return Real(shape, name=port.name, file_shape=shape)
+    wire = given or Type(canonical(shape), span or (0, 0))
+    if wire.shape != canonical(shape):
+        raise ShapeError(f"input_type has shape {wire.shape}, input {port.name!r} of the file {canonical(shape)}")
+    if span is not None and wire.scale != (1,):
+        raise ShapeError(f"input {port.name!r} holds integers of type {port.kind}: its scale is 1")
+    state.encoders.append(Encoder(port.name, wire))
+    node = state.builder.add(state.unique(port.name), Input(wire))
+    return Wire(shape, dtype=FLOAT if span is None else np.dtype(port.kind.lower()), node=node)
+
+
+def _read_node(scope: Scope, node: FileNode, inputs: Sequence[Value | None]) -> Value:
+    tables = {**dict.fromkeys(STANDARD, _STANDARD), **dict.fromkeys(QONNX, _QONNX)}
+    handler = tables.get(node.domain, {}).get(node.op)
+    if handler is None:
+        known = ", ".join(sorted({**_STANDARD, **_QONNX}))
+        domain = f" of domain {node.domain!r}" if node.domain else ""
+        raise scope.fail(f"operator{domain} is not supported; there are {known}")
+    for name, value in zip(node.inputs, inputs, strict=True):
+        if name and value is None:
+            raise scope.fail(f"reads {name!r}, a second output that is not supported")
+        if not isinstance(value, Constant | None) and value.border is not None and node.op != "Conv":
+            raise scope.fail("reads a padded tensor: a Pad must stand right before a Conv")
+    try:
+        return handler(scope, node, list(inputs))
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, IntaglioError):
+            raise
+        raise GraphError(f"inputs or attributes are malformed ({error})") from error
+
+
+def _check_shape(state: State, file: OnnxFile, name: str, value: Value) -> None:
+    """The declared shape, where there is one, must be the true one."""
+    declared = file.shapes.get(name)
+    if declared is None or isinstance(value, Constant):
+        return
+    found = (state.batch, *value.shape)
+    if len(found) != len(declared) or any(d not in (None, f) for d, f in zip(declared, found, strict=True)):
+        raise ShapeError(f"{name!r} is declared with shape {declared}, but is {found}: infer the shapes again")
+
+
+def _finished(file: OnnxFile, state: State, values: Mapping[str, Value | None]) -> Imported:
+    wires: list[Wire] = []
+    for port in file.outputs:
+        value = values[port.name]
+        if not isinstance(value, Wire) or value.border is not None:
+            raise GraphError(f"output {port.name!r} is not computed from quantised inputs: nothing is left to carve")
+        wires.append(value)
+    graph = optimise(absorb_signs(state.builder.graph(wire.node for wire in wires)))
+    tails = tuple(
+        Tail(port.name, of, wire.steps, wire.shape, wire.dtype)
+        for port, wire, of in zip(file.outputs, wires, graph.output_types, strict=True)
+    )
+    return Imported(graph, tuple(state.encoders), tails, tuple(dict.fromkeys(state.rounded)))

@@ -1,0 +1,301 @@
+"""What reading one node may do: add to the Graph, turn tensors into integers, say that sums may round, fail."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+
+from intaglio.exchange import staircase
+from intaglio.exchange.steps import Binary, Step, directions, gains, run
+from intaglio.exchange.values import (
+    EXACT,
+    FLOAT,
+    INDEX,
+    Constant,
+    Live,
+    Real,
+    Value,
+    Wire,
+    canonical,
+    evaluate,
+    grid,
+    is_exact,
+    rows,
+)
+from intaglio.ir.errors import IntaglioError, RangeError, ShapeError, UnsupportedLayer
+from intaglio.ir.graph import Builder
+from intaglio.ir.op import Op
+from intaglio.ir.ops import Input, Lookup, Requantize, Reshape
+from intaglio.ir.types import ONE, Array, Type
+
+MOST_ENTRIES = 1 << 16
+"""The largest table that stands for a function that rises and falls."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A quantiser: float32 `steps` that end in integers y, and `after`, steps that give back what they stand for.
+
+    Where the second are (y - zero) * scale with whole zero, they are given as that and `after` is empty.
+    """
+
+    steps: tuple[Step, ...]
+    zero: int = 0
+    scale: tuple[Fraction, ...] = ONE
+    after: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How real values become the integers of one Input: steps, rounded, less `zero`; without steps by the Type."""
+
+    name: str
+    wire: Type
+    steps: tuple[Step, ...] = ()
+    zero: int = 0
+
+    def __call__(self, values: Array) -> Array:
+        """Integers (batch, *wire.shape) for real values (batch, *the file's shape)."""
+        real = np.asarray(values, np.float32)
+        real = real.reshape(len(real), *self.wire.shape)
+        if not self.steps:
+            return self.wire.quantize(real)
+        return run(self.steps, real, len(self.wire.shape)).astype(np.int64) - self.zero
+
+
+@dataclass
+class State:
+    """The Graph while it grows, and what was found on the way. batch: the extent of every batch axis."""
+
+    opsets: Mapping[str, int]
+    exact: bool
+    batch: int = 1
+    builder: Builder = field(default_factory=Builder)
+    encoders: list[Encoder] = field(default_factory=list[Encoder])
+    rounded: list[str] = field(default_factory=list[str])
+    _names: set[str] = field(default_factory=set[str])
+
+    def unique(self, name: str) -> str:
+        """A node name that the Graph, files and SystemVerilog can bear, not used before."""
+        plain = base = re.sub(r"[^\w.]+", "_", name).strip("_") or "node"
+        number = 1
+        while plain in self._names:
+            number += 1
+            plain = f"{base}.{number}"
+        self._names.add(plain)
+        return plain
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The state, and the file's name for the node that is being read."""
+
+    state: State
+    name: str
+    op: str = ""
+
+    def add(self, op: Op, *inputs: int, part: str = "") -> int:
+        """Add an operation; `part` distinguishes the operations of one node."""
+        name = self.state.unique(f"{self.name}.{part}" if part else self.name)
+        return self.state.builder.add(name, op, *inputs)
+
+    def type(self, x: Wire) -> Type:
+        """What the Graph's wire carries."""
+        return self.state.builder.type(x.node)
+
+    def fail(self, problem: str) -> UnsupportedLayer:
+        """The error that names this node."""
+        return UnsupportedLayer(f"{self.name} ({self.op}): {problem}")
+
+    def constant(self, value: Value | None, what: str) -> Constant:
+        """A parameter, which must be known when the file is read."""
+        if not isinstance(value, Constant):
+            raise self.fail(f"its {what} is not a constant: fold constants before export")
+        return value
+
+    def may_round(self, why: str) -> None:
+        """Note that the file's own float32 sums may round here, or refuse."""
+        if self.state.exact:
+            raise RangeError(
+                f"{self.name} ({self.op}): {why}, so float32 may round and runtimes differ; use scales that are "
+                "powers of two, or accept integers that may differ from the file with exact=False"
+            )
+        self.state.rounded.append(self.name)
+
+    def wire(self, x: Value | None) -> Wire:
+        """A tensor that has been quantised."""
+        x = self.live(x)
+        if isinstance(x, Real):
+            raise self.fail(f"input {x.name!r} comes here before any quantiser: give input_type, the Type it carries")
+        return x
+
+    def live(self, x: Value | None) -> Live:
+        """A tensor that depends on an input."""
+        if x is None or isinstance(x, Constant):
+            raise self.fail("its input is a constant; only its parameters may be")
+        return x
+
+    def reshaped(self, x: Live, shape: tuple[int, ...]) -> Live:
+        """The same values under another shape of the file, row-major; constants per channel follow."""
+        before, after = canonical(x.shape), canonical(shape)
+        steps = x.steps
+        if before[0] != after[0] and any(step.rows > 1 for step in steps):
+            if after[0] % before[0]:
+                raise ShapeError(f"reshaping {x.shape} to {shape} mixes channels that are scaled differently")
+            steps = tuple(step.spread(after[0] // before[0]) for step in steps)
+        if isinstance(x, Wire) and self.type(x).shape != after:
+            x = replace(x, node=self.add(Reshape(after), x.node))
+        return replace(x, shape=shape, steps=steps)
+
+    def values(self, x: Wire, *more: Step) -> Array:
+        """What x holds after more steps, for every integer of its range: float32 (rows, integers)."""
+        of, steps = self.type(x), (*x.steps, *more)
+        low, high = of.range
+        count = rows(of, steps)
+        if (high - low + 1) * count > staircase.BUDGET:
+            raise RangeError(f"{count} x {high - low + 1} values are too many to look at: quantise to fewer bits first")
+        return evaluate(of, steps, np.tile(np.arange(low, high + 1), (count, 1)))
+
+    def quantised(self, x: Value | None, levels: Levels) -> Wire:
+        """Levels of a tensor: an Input, or an operation that equals the float32 steps on every integer."""
+        if isinstance(x, Real):
+            return self._input(x, levels)
+        x = self.wire(x)
+        if x.dtype != FLOAT:
+            raise self.fail(f"quantises a tensor of {x.dtype}: only float32 is supported")
+        if (directions((*x.steps, *levels.steps)) == 0).any():
+            op: Op = self._table(self.values(x, *levels.steps), x, levels)
+        else:
+            x = self.rising(x)
+            op = self._stairs(x, levels)
+        return Wire(x.shape, levels.after, node=self.add(op, x.node))
+
+    def _stairs(self, x: Wire, levels: Levels) -> Op:
+        of, steps = self.type(x), (*x.steps, *levels.steps)
+        found = staircase.stairs(lambda n: evaluate(of, steps, n), rows(of, steps), *of.range)
+        slopes = np.abs(gains(steps)) * np.array([float(scale) for scale in of.scale])
+        return staircase.operation(found, slopes, levels.scale, levels.zero)
+
+    def _table(self, values: Array, x: Wire, levels: Levels) -> Lookup:
+        if values.size > MOST_ENTRIES:
+            raise self.fail(
+                f"a function that rises and falls over {values.shape[1]} values in {len(values)} rows needs too "
+                "large a table: quantise before it"
+            )
+        return staircase.table(values, self.type(x).range[0], levels.scale, levels.zero)
+
+    def _input(self, x: Real, levels: Levels) -> Wire:
+        """The Graph's Input is what the first quantiser makes of the file's."""
+        if any(encoder.name == x.name for encoder in self.state.encoders):
+            raise self.fail(f"input {x.name!r} is quantised twice: give input_type, the Type it carries")
+        monotone = directions(x.steps).all()
+        ends = run((*(x.steps if monotone else ()), *levels.steps), np.array([[-np.inf, np.inf]], np.float32))
+        if not np.isfinite(ends).all():
+            raise self.fail(f"its levels have no end, so input {x.name!r} needs input_type, the Type it carries")
+        wire = Type(canonical(x.shape), (int(ends.min()) - levels.zero, int(ends.max()) - levels.zero), levels.scale)
+        name = self.state.unique(x.name)
+        self.state.encoders.append(Encoder(x.name, wire, (*x.steps, *levels.steps), levels.zero))
+        return Wire(x.shape, levels.after, node=self.state.builder.add(name, Input(wire)))
+
+    def rising(self, x: Wire) -> Wire:
+        """The tensor with the channels negated in which it falls, so that it rises in all of them.
+
+        A pass moves the signs into the weights before it.
+        """
+        signs = directions(x.steps)
+        if (signs == 0).any():
+            return self.integers(x)
+        if (signs > 0).all():
+            return x
+        low, high = self.type(x).range
+        bound = max(abs(low), abs(high))
+        flip = Requantize(signs, np.zeros(1, np.int64), 0, -bound, bound, self.type(x).scale)
+        node = self.add(flip, x.node, part="sign")
+        return replace(x, node=node, steps=(Binary("Mul", signs.astype(np.float32)), *x.steps))
+
+    def integers(self, x: Value | None) -> Wire:
+        """The tensor as integers * scale without steps, as products, sums and pools need it.
+
+        Exactly where float32 allows it; else, if that is accepted, as what the scales mean.
+        """
+        x = self.wire(x)
+        if x.dtype == INDEX:
+            raise self.fail("computes with an index: only the result may be one")
+        if not x.steps:
+            if not is_exact(self.type(x)):
+                self.may_round("its input is not an exact multiple of a power of two")
+            return x
+        values = self.values(x)
+        step = grid(values)
+        if step is None:
+            return self._meant(x)
+        whole = (values.astype(np.float64) / float(step)).astype(np.int64)
+        low = self.type(x).range[0]
+        op = staircase.affine(whole, low, (step,))
+        if op is None and whole.size > MOST_ENTRIES:
+            raise self.fail(f"its input takes {whole.shape[1]} values that lie on no line: quantise it first")
+        node = self.add(op or Lookup(whole, low, (step,)), x.node, part="grid")
+        return replace(x, node=node, steps=())
+
+    def on_grid(self, x: Wire, *others: Fraction) -> Wire:
+        """Integers on one scale, of which all of the tensor's and the others are multiples."""
+        scale = self.type(x).scale
+        step = common([*scale, *others])
+        if scale == (step,):
+            return x
+        multiplier = np.array([int(each / step) for each in scale], dtype=object)
+        low, high = self.type(x).range
+        most = int(multiplier.max())
+        if most >= EXACT:
+            raise RangeError(f"its input has scales whose common grid is {most} times finer: quantise it to one scale")
+        op = Requantize(multiplier, np.array([0]), 0, min(low, low * most), max(high, high * most), (step,))
+        return replace(x, node=self.add(op, x.node, part="grid"))
+
+    def _meant(self, x: Wire) -> Wire:
+        """n * gain + offset with the exact gain and offset of the constants, where both lie on one grid."""
+        self.may_round("its input lies on no grid of float32")
+        pairs = [_line(x.steps, scale, c) for c, scale in enumerate(self._scales(x))]
+        if any(pair is None or pair[0] <= 0 or (pair[1] / pair[0]).denominator != 1 for pair in pairs):
+            raise self.fail("its input lies on no grid: quantise it first")
+        found = [pair for pair in pairs if pair is not None]
+        offset = np.array([int(b / a) for a, b in found])
+        scale = tuple(a for a, _ in found)
+        low, high = self.type(x).range
+        op = Requantize(np.array([1]), offset, 0, low + int(offset.min()), high + int(offset.max()), scale)
+        return replace(x, node=self.add(op, x.node, part="grid"), steps=())
+
+    def _scales(self, x: Wire) -> list[Fraction]:
+        scale = self.type(x).scale
+        return list(scale) * (rows(self.type(x), x.steps) // len(scale))
+
+
+def _line(steps: tuple[Step, ...], gain: Fraction, row: int) -> tuple[Fraction, Fraction] | None:
+    """gain and offset of a row's steps in exact arithmetic; None when they are no line."""
+    offset = Fraction(0)
+    for step in steps:
+        if not isinstance(step, Binary) or (step.swapped and step.kind != "Sub"):
+            return None
+        c = Fraction(float(step.constant[row % len(step.constant)]))
+        if step.kind in ("Mul", "Div"):
+            factor = c if step.kind == "Mul" else 1 / c
+            gain, offset = gain * factor, offset * factor
+        elif step.swapped:
+            gain, offset = -gain, c - offset
+        else:
+            offset += c if step.kind == "Add" else -c
+    return gain, offset
+
+
+def common(values: Sequence[Fraction]) -> Fraction:
+    """The largest fraction of which all values are multiples."""
+    denominator = math.lcm(*(value.denominator for value in values))
+    return Fraction(math.gcd(*(int(value * denominator) for value in values)), denominator)
+
+
+def named(scope: Scope, error: IntaglioError) -> IntaglioError:
+    """The error, naming the node."""
+    text = str(error)
+    return error if text.startswith(scope.name) else error.__class__(f"{scope.name} ({scope.op}): {text}")

@@ -1,0 +1,217 @@
+"""Nodes that move values or compute shapes: constants are folded, tensors keep their order."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from intaglio.exchange.elementwise import Handler, Inputs
+from intaglio.exchange.file import FileNode
+from intaglio.exchange.scope import MOST_ENTRIES, Scope
+from intaglio.exchange.staircase import table
+from intaglio.exchange.steps import Round
+from intaglio.exchange.values import FLOAT, INDEX, Border, Constant, Live, Value, Wire, grid
+from intaglio.ir.errors import RangeError, ShapeError
+from intaglio.ir.ops import Concat
+from intaglio.ir.types import Array
+
+
+def _full(scope: Scope, x: Live) -> tuple[int, ...]:
+    """The file's shape, with the batch axis."""
+    return (scope.state.batch, *x.shape)
+
+
+def _moved(scope: Scope, x: Live, shape: Sequence[int]) -> Value:
+    """A tensor under another full shape."""
+    if not shape or shape[0] != scope.state.batch:
+        raise ShapeError(f"shape {tuple(shape)} does not begin with the batch axis of {scope.state.batch}")
+    if prod(shape) != prod(_full(scope, x)):
+        raise ShapeError(f"cannot reshape {_full(scope, x)} to {tuple(shape)}: the sizes differ")
+    return scope.reshaped(x, tuple(shape[1:]))
+
+
+def _constant(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    kinds = {"value": None, "value_float": np.float32, "value_floats": np.float32, "value_int": np.int64,
+             "value_ints": np.int64}  # fmt: skip
+    for name, kind in kinds.items():
+        if name in node.attributes:
+            return Constant(np.asarray(node.attributes[name], kind))
+    raise scope.fail(f"attributes {sorted(node.attributes)}: only numbers are read")
+
+
+def _constant_of_shape(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    shape = _numbers(scope, inputs[0], "shape")
+    return Constant(np.full(shape, np.asarray(node.get("value", np.zeros(1, np.float32))).reshape(-1)[0]))
+
+
+def _numbers(scope: Scope, value: Value | None, what: str) -> list[int]:
+    return [int(item) for item in scope.constant(value, what).value.reshape(-1)]
+
+
+def _identity(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    x = inputs[0]
+    return x if isinstance(x, Constant) else scope.live(x)
+
+
+def _shape(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    (x,) = inputs
+    shape = x.value.shape if isinstance(x, Constant) else _full(scope, scope.live(x))
+    return Constant(np.array(shape[node.get("start", 0) : node.get("end")], np.int64))
+
+
+def _cast(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    (x,) = inputs
+    kind = np.dtype(helper.tensor_dtype_to_np_dtype(int(node.get("to", TensorProto.FLOAT))))
+    if isinstance(x, Constant):
+        return Constant(x.value.astype(kind))
+    x = scope.live(x)
+    if kind == x.dtype or kind == FLOAT:
+        return x.typed(kind)
+    if kind.kind != "i" or kind.itemsize < 4 or x.dtype != FLOAT:
+        raise scope.fail(f"casts {x.dtype} to {kind}: only float32, int32 and int64 are supported")
+    return x.then(Round("DOWN")).typed(INDEX)
+
+
+def _gather(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    """Elements of a constant; by integers of the network, a look-up."""
+    data, index = scope.constant(inputs[0], "data"), inputs[1]
+    axis = int(node.get("axis", 0))
+    if isinstance(index, Constant):
+        chosen = index.value.astype(np.int64)
+        return data.map(lambda array: np.take(array, chosen, axis))
+    x = scope.wire(index)
+    if data.value.ndim != 1 or data.value.dtype != FLOAT or x.dtype != INDEX:
+        raise scope.fail("looks up rows; only single float32 values by an integer tensor are supported")
+    return _look_up(scope, x, data.value)
+
+
+def _look_up(scope: Scope, x: Wire, data: Array) -> Wire:
+    places = scope.values(x).astype(np.int64)
+    low, high = int(places.min()), int(places.max())
+    if low < -len(data) or high >= len(data):
+        raise RangeError(f"looks up places {low}..{high} of {len(data)}: extend the table or clip before it")
+    values = data[places]
+    step = grid(values)
+    if step is None or values.size > MOST_ENTRIES:
+        raise scope.fail(f"its {values.size} values lie on no common grid, or are more than {MOST_ENTRIES}")
+    whole = (values.astype(np.float64) / float(step)).astype(np.float32)
+    return Wire(x.shape, node=scope.add(table(whole, scope.type(x).range[0], (step,)), x.node))
+
+
+def _concat(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    axis = int(node.get("axis", 0))
+    if all(isinstance(x, Constant) for x in inputs):
+        return Constant(np.concatenate([x.value for x in inputs if isinstance(x, Constant)], axis))
+    wires = [scope.wire(x) for x in inputs]
+    if axis % (len(wires[0].shape) + 1) != 1 or not wires[0].shape:
+        raise scope.fail(f"joins along axis {axis}: only channels (axis 1) are supported")
+    parts = [scope.integers(x) if x.steps else x for x in wires]
+    node_of = scope.add(Concat((1,) * len(parts)), *(part.node for part in parts))
+    return Wire((sum(part.shape[0] for part in parts), *parts[0].shape[1:]), node=node_of)
+
+
+def _axes(scope: Scope, node: FileNode, inputs: Inputs) -> list[int] | None:
+    if len(inputs) > 1 and inputs[1] is not None:
+        return _numbers(scope, inputs[1], "axes")
+    return [int(axis) for axis in node.attributes["axes"]] if "axes" in node.attributes else None
+
+
+def _unsqueeze(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    x, axes = inputs[0], tuple(_axes(scope, node, inputs) or ())
+    if isinstance(x, Constant):
+        return x.map(lambda array: np.expand_dims(array, axes))
+    x = scope.live(x)
+    return _moved(scope, x, np.expand_dims(np.empty(_full(scope, x), np.bool_), axes).shape)
+
+
+def _squeeze(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    x, axes = inputs[0], _axes(scope, node, inputs)
+    chosen = None if axes is None else tuple(axes)
+    if isinstance(x, Constant):
+        return x.map(lambda array: np.squeeze(array, chosen))
+    x = scope.live(x)
+    return _moved(scope, x, np.squeeze(np.empty(_full(scope, x), np.bool_), chosen).shape)
+
+
+def _reshape(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    x, wanted = inputs[0], _numbers(scope, inputs[1], "shape")
+    before = x.value.shape if isinstance(x, Constant) else _full(scope, scope.live(x))
+    shape = [
+        before[axis] if size == 0 and not node.get("allowzero", 0) and axis < len(before) else size
+        for axis, size in enumerate(wanted)
+    ]
+    if shape.count(-1) == 1:
+        shape[shape.index(-1)] = prod(before) // max(-prod(shape), 1)
+    if isinstance(x, Constant):
+        return x.map(lambda array: array.reshape(shape))
+    return _moved(scope, scope.live(x), shape)
+
+
+def _flatten(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    x, axis = inputs[0], int(node.get("axis", 1))
+    before = x.value.shape if isinstance(x, Constant) else _full(scope, scope.live(x))
+    axis = axis % len(before) if axis < 0 else axis
+    shape = (prod(before[:axis]), prod(before[axis:]))
+    if isinstance(x, Constant):
+        return x.map(lambda array: array.reshape(shape))
+    return _moved(scope, scope.live(x), shape)
+
+
+def _transpose(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    (x,) = inputs
+    if isinstance(x, Constant):
+        return x.map(lambda array: np.transpose(array, node.get("perm")))
+    x = scope.live(x)
+    before = _full(scope, x)
+    order = [int(axis) for axis in node.get("perm", range(len(before))[::-1])]
+    kept = [axis for axis in order if before[axis] > 1]
+    if order[0] != 0 or kept != sorted(kept):
+        raise scope.fail(f"perm {order} of shape {before} changes the order of the values: use channels first")
+    return _moved(scope, x, [before[axis] for axis in order])
+
+
+def _slice(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    x = scope.constant(inputs[0], "input")
+    names = ("starts", "ends", "axes", "steps")
+    given = [
+        _numbers(scope, inputs[place + 1], name) if len(inputs) > place + 1 else node.get(name)
+        for place, name in enumerate(names)
+    ]
+    starts, ends = given[0] or [], given[1] or []
+    axes, strides = given[2] or list(range(len(starts))), given[3] or [1] * len(starts)
+    cut = [slice(None)] * x.value.ndim
+    for axis, start, end, stride in zip(axes, starts, ends, strides, strict=True):
+        cut[axis] = slice(start, end, stride)
+    return x.map(lambda array: array[tuple(cut)])
+
+
+def _pad(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    """Kept beside the tensor for the convolution behind it."""
+    x = scope.live(inputs[0])
+    pads = [int(p) for p in node.get("pads", [])] if len(inputs) < 2 else _numbers(scope, inputs[1], "pads")
+    value = float(node.get("value", 0.0))
+    if len(inputs) > 2 and inputs[2] is not None:
+        value = float(scope.constant(inputs[2], "value").value.reshape(-1)[0])
+    axes = len(x.shape) + 1
+    if node.text("mode", "constant") != "constant" or len(inputs) > 3:
+        raise scope.fail("only constant padding of all axes is supported")
+    if len(pads) != 2 * axes or min(pads) < 0 or any(pads[:2] + pads[axes : axes + 2]) or len(x.shape) not in (2, 3):
+        raise scope.fail(f"pads {pads} of shape {_full(scope, x)}: only borders of images and signals are supported")
+    before, after = pads[2:axes], pads[axes + 2 :]
+    shape = (x.shape[0], *(size + a + b for size, a, b in zip(x.shape[1:], before, after, strict=True)))
+    (top, left), (bottom, right) = ((*side, 0)[:2] for side in (before, after))
+    return replace(x, shape=shape, border=Border((top, left, bottom, right), value))
+
+
+def _square_root(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    return Constant(np.sqrt(scope.constant(inputs[0], "input").value))
+
+
+STANDARD: dict[str, Handler] = {
+    "Constant": _constant, "ConstantOfShape": _constant_of_shape, "Identity": _identity, "Dropout": _identity,
+    "Shape": _shape, "Cast": _cast, "Gather": _gather, "Concat": _concat, "Unsqueeze": _unsqueeze,
+    "Squeeze": _squeeze, "Reshape": _reshape, "Flatten": _flatten, "Transpose": _transpose, "Slice": _slice,
+    "Pad": _pad, "Sqrt": _square_root,
+}  # fmt: skip
