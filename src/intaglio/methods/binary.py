@@ -3,8 +3,10 @@
 Weights: s * sign(w) with sign(0) = +1, in every forward pass; the latent weight w is what the optimiser moves.
 s is 1 (BinaryConnect, Courbariaux et al. 2015; BNN, Hubara et al. 2016), or the mean |w| of the layer or of each
 output channel (XNOR-Net, Rastegari et al. 2016), rounded to 8 bits of mantissa. Stochastic binarisation draws +1
-with probability clip((w + 1) / 2, 0, 1), in training only. The gradient passes straight through to w where
-|w| <= 1 (as in DoReFa, without a factor s), and `step` clips w to [-1, 1].
+with probability clip((w / h + 1) / 2, 0, 1), in training only. The gradient passes straight through to w where
+|w| <= h (as in DoReFa, without a factor s), and `step` clips w to [-h, h]. The reach h is 1 (H in BinaryConnect); in
+stochastic training it is the mean |w| that a layer begins with, since the small weights of a trained network would be
+fair coins next to 1.
 
 Activations: sign(x) in {-1, +1}, sign(0) = +1, gradient 1 where |x| <= 1 (BNN). Zero is not one bit, so a selected
 convolution that reads signs is padded with -1, in training as in hardware.
@@ -24,41 +26,49 @@ from torch.autograd.function import once_differentiable
 from torch.fx import GraphModule, Node
 
 from intaglio.ir.errors import RangeError, RecipeError, StructureError
+from intaglio.methods.calibrate import log2_scale, observe
 from intaglio.methods.fitted import MeanGrid, dyadic
 from intaglio.methods.format import Format
-from intaglio.methods.method import Batches, Choice, SearchSpace, matches, weighted_layers
+from intaglio.methods.method import WEIGHTED, Batches, Choice, SearchSpace, inputs, matches, weighted_layers
 from intaglio.methods.network import free_name, insert_after, is_reshape, module_of
 from intaglio.methods.placement import Chain, chains, role_of
-from intaglio.methods.quantizers import LevelQuantizer, WeightGrid
+from intaglio.methods.quantizers import ActivationQuantizer, LevelQuantizer, WeightGrid
 from intaglio.methods.stack import grid_of
+
+SAMPLES = 1024
+"""Inputs on which sums of +-1 are calibrated."""
 
 BinaryScale = Literal["one", "layer", "channel"]
 _KEEP_SIGNS = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 
 
 class _Sign(torch.autograd.Function):
-    """scale where x >= edge, else -scale; the gradient passes where |x| <= 1."""
+    """scale where x >= edge, else -scale; the gradient passes where |x| <= reach."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, edge: Tensor | float, scale: Tensor | float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, edge: Tensor | float, scale: Tensor | float, reach: float) -> Tensor:
         ctx.save_for_backward(x)
+        ctx.reach = reach
         return (x >= edge).to(x.dtype).mul_(2).sub_(1).mul_(scale)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (x,) = ctx.saved_tensors
-        end = 1 + torch.finfo(x.dtype).eps  # the ends are excluded, and clipped weights lie on 1
-        return torch.ops.aten.hardtanh_backward(gradients[0], x, -end, end), None, None
+        end = ctx.reach * (1 + torch.finfo(x.dtype).eps)  # hardtanh excludes its ends, on which clipped weights lie
+        return torch.ops.aten.hardtanh_backward(gradients[0], x, -end, end), None, None, None
 
 
 class BinaryWeights(MeanGrid):
-    """A weight as +-scale; the integers are -1 and +1."""
+    """A weight as +-scale; the integers are -1 and +1. Latent weights live in [-reach, reach]."""
+
+    reach: Tensor
 
     def __init__(self, weight: Tensor, scale: BinaryScale, stochastic: bool) -> None:
         super().__init__(weight, scale == "channel")
         self.mean = scale != "one"
         self.stochastic = stochastic
+        self.register_buffer("reach", weight.abs().mean() if stochastic else weight.new_ones(()))
         self.fit(weight)
 
     def fit(self, weight: Tensor) -> None:
@@ -68,8 +78,9 @@ class BinaryWeights(MeanGrid):
 
     def quantized(self, weight: Tensor) -> Tensor:
         """sign(weight) * scale; while training stochastically, the sign is drawn."""
-        edge = 1 - 2 * torch.rand_like(weight) if self.stochastic and self.training else 0.0
-        return _Sign.apply(weight, edge, self.columns(self.scale, weight))  # type: ignore[return-value]
+        reach = float(self.reach)
+        edge = reach * (1 - 2 * torch.rand_like(weight)) if self.stochastic and self.training else 0.0
+        return _Sign.apply(weight, edge, self.columns(self.scale, weight), reach)  # type: ignore[return-value]
 
 
 class SignQuantizer(LevelQuantizer):
@@ -80,7 +91,7 @@ class SignQuantizer(LevelQuantizer):
         self.low, self.high = -1, 1
 
     def _quantized(self, x: Tensor) -> Tensor:
-        signs: Tensor = _Sign.apply(x, 0.0, 1.0)  # type: ignore[assignment]
+        signs: Tensor = _Sign.apply(x, 0.0, 1.0, 1.0)  # type: ignore[assignment]
         return signs if len(self.levels()) == 2 else signs.clamp(self.low, self.high)
 
     def levels(self) -> tuple[int, ...]:
@@ -117,6 +128,8 @@ class Binary(Format):
         assert isinstance(gm, GraphModule)
         if self.activations:
             self._binarise(gm)
+        if self.scale == "one":
+            self._calibrate(gm, data)
         return gm
 
     def weight_grid(self, weight: Tensor, name: str) -> WeightGrid:
@@ -127,13 +140,13 @@ class Binary(Format):
 
     @torch.no_grad()
     def step(self, model: nn.Module, progress: float) -> None:
-        """Clip the latent weights to [-1, 1]."""
+        """Clip the latent weights to their reach."""
         del progress
         for _, layer in weighted_layers(model, self.select):
-            if isinstance(grid_of(layer), BinaryWeights):
-                latent = getattr(layer.parametrizations["weight"], "original", None)  # type: ignore[index]
-                if latent is not None:
-                    latent.clamp_(-1, 1)
+            grid = grid_of(layer)
+            if isinstance(grid, BinaryWeights):
+                reach = float(grid.reach)
+                layer.parametrizations["weight"].original.clamp_(-reach, reach)  # type: ignore[index]
 
     def verify(self, model: nn.Module) -> None:
         """Every selected weight is on a grid, and every sign activation is in its place."""
@@ -184,6 +197,20 @@ class Binary(Format):
         gm.graph.lint()
         gm.delete_all_unused_submodules()
         gm.recompile()
+
+    def _calibrate(self, gm: GraphModule, data: Batches) -> None:
+        """New scales for the quantisers that read the sums of +-1 without a batch norm between."""
+        found: list[ActivationQuantizer] = []
+        for chain in chains(gm):
+            modules = [module_of(gm, node) for node in chain.nodes]
+            quantizer = None if chain.quantizer is None else module_of(gm, chain.quantizer)
+            grown = isinstance(modules[0], WEIGHTED) and matches(str(chain.start.target), modules[0], self.select)
+            normed = any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in modules)
+            if grown and not normed and type(quantizer) is ActivationQuantizer:
+                found.append(quantizer)
+        for quantizer, observer in zip(found, observe(gm, found, inputs(data, SAMPLES)), strict=True):
+            log2 = log2_scale(observer.values(), quantizer.low, quantizer.high, quantizer.kind, "mse")
+            quantizer.log2_scale.data.copy_(torch.from_numpy(log2))
 
     def _pad(self, gm: GraphModule) -> None:
         """A border of -1 before each selected convolution of which every call reads signs."""
