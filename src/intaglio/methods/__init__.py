@@ -3,6 +3,7 @@
 from intaglio.methods.binary import Binary
 from intaglio.methods.catalogue import METHODS
 from intaglio.methods.fixed_point import FixedPoint
+from intaglio.methods.logarithmic import Logarithmic
 from intaglio.methods.method import Choice, Method, SearchSpace, Span
 from intaglio.methods.multi_base import MultiBase
 from intaglio.methods.prune import Prune
@@ -15,6 +16,7 @@ __all__ = [
     "Binary",
     "Choice",
     "FixedPoint",
+    "Logarithmic",
     "Method",
     "MultiBase",
     "Prune",

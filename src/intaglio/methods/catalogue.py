@@ -2,6 +2,7 @@
 
 from intaglio.methods.binary import Binary
 from intaglio.methods.fixed_point import FixedPoint
+from intaglio.methods.logarithmic import Logarithmic
 from intaglio.methods.method import Method
 from intaglio.methods.multi_base import MultiBase
 from intaglio.methods.prune import Prune
@@ -14,5 +15,6 @@ METHODS: tuple[type[Method], ...] = (
     Ternary,
     TrainedTernary,
     MultiBase,
+    Logarithmic,
     Prune,
 )
