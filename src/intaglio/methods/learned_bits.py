@@ -19,8 +19,8 @@ integers of a layer lie on the grid 2**-F with F = max f_g; those of a group wit
 
 Weights are clipped to +-limit, limit = 2**e, two to four times the largest weight at the start, and f_g to -e - 2
 (all zero) .. 13 - e: no integer exceeds 2**14. At the end of the training `step` lowers each f_g as far as no weight
-changes, so that no width holds idle bits. Where groups are many the gradient of one f_g is tiny: use an optimiser
-that scales its steps, such as Adam.
+changes, so that no width holds idle bits. The optimiser sees f_g / 8, and moves it by bits while weights move by
+hundredths. Where groups are many the gradient of one f_g is tiny: use one that scales its steps, such as Adam.
 
 What it does not do: widths of activations, or HGQ's cost (products of both widths); nor gates with probabilities
 that decide what is pruned (Bayesian Bits, van Baalen et al. 2020).
@@ -43,10 +43,12 @@ from intaglio.methods.quantizers import WeightGrid
 from intaglio.methods.stack import before_grid, grid_of
 
 Granularity = Literal["layer", "channel", "weight"]
+UNIT = 8
+"""Fractional bits per unit of the parameter: widths move by bits while weights move by hundredths."""
 
 
 class _Round(torch.autograd.Function):
-    """round(clip(w, -limit, limit) * up) * down with up = 2**f, down = 2**-f."""
+    """round(clip(w, -limit, limit) * up) * down with up = 2**f, down = 2**-f, f = UNIT * fraction."""
 
     @staticmethod
     def forward(ctx: Any, w: Tensor, fraction: Tensor, up: Tensor, down: Tensor, limit: float) -> Tensor:
@@ -62,7 +64,7 @@ class _Round(torch.autograd.Function):
         dw = torch.ops.aten.hardtanh_backward(gradients[0], w, -ctx.limit, ctx.limit)
         df = None
         if ctx.needs_input_grad[1]:
-            df = torch.sub(w, y).mul_(dw).sum_to_size(ctx.shape).mul_(math.log(2))
+            df = torch.sub(w, y).mul_(dw).sum_to_size(ctx.shape).mul_(UNIT * math.log(2))
         return dw, df, None, None, None
 
 
@@ -78,7 +80,7 @@ class _Total(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         (bits,) = ctx.saved_tensors
-        return (bits > 0) * gradients[0], None
+        return (bits > 0) * (UNIT * gradients[0]), None
 
 
 def power_of_two(exponent: Tensor, dtype: torch.dtype) -> Tensor:
@@ -89,9 +91,9 @@ def power_of_two(exponent: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class FractionalGrid(WeightGrid):
-    """Weights with a number of fractional bits for each group, in `fraction`: one, one per channel, or per weight.
+    """Weights with a number of fractional bits for each group: one, one per channel, or one per weight.
 
-    `owner` is the method that penalises its bits.
+    The parameter `fraction` holds them divided by 8. `owner` is the method that penalises the bits.
     """
 
     high = 2**14
@@ -105,7 +107,7 @@ class FractionalGrid(WeightGrid):
         self.register_buffer("exponent", torch.ceil(torch.log2(top)).long() + 1)
         axes = tuple(range(1 if granularity == "channel" else 0, weight.dim()))
         largest = size.amax(axes, keepdim=True)
-        fraction = bits - 2 - torch.floor(torch.log2(torch.where(largest > 0, largest, top)))
+        fraction = (bits - 2 - torch.floor(torch.log2(torch.where(largest > 0, largest, top)))) / UNIT
         shape = weight.shape if granularity == "weight" else fraction.shape
         self.fraction = nn.Parameter(fraction.to(weight.dtype).expand(shape).clone())
         self.project()
@@ -118,11 +120,12 @@ class FractionalGrid(WeightGrid):
     @torch.no_grad()
     def project(self) -> None:
         """Bring `fraction` back within its ends."""
-        self.fraction.clamp_(*self._ends())
+        low, high = self._ends()
+        self.fraction.clamp_(low / UNIT, high / UNIT)
 
     def fractional_bits(self) -> Tensor:
         """f of each group, whole numbers shaped like `fraction`."""
-        return self.fraction.detach().round().clamp_(*self._ends())
+        return self.fraction.detach().mul(UNIT).round_().clamp_(*self._ends())
 
     def scales(self) -> tuple[Fraction, ...]:
         """The step of the common grid."""
@@ -157,7 +160,7 @@ class FractionalGrid(WeightGrid):
         idle = np.log2(np.maximum(used & -used, 1))
         lowered = self.fractional_bits() - torch.from_numpy(idle).to(self.fraction).reshape(self.fraction.shape)
         empty = torch.from_numpy(used == 0).to(self.fraction.device).reshape(self.fraction.shape)
-        self.fraction.copy_(torch.where(empty, self._ends()[0], lowered))
+        self.fraction.copy_(torch.where(empty, self._ends()[0], lowered) / UNIT)
 
 
 class LearnedBits(Format):

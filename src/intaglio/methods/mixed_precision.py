@@ -6,11 +6,10 @@ the network is the sum of 1 / SQNR of its parts), so `allocate` minimises
 
     sum of r_l(b_l)      subject to      sum of n_l * b_l <= average_bits * sum of n_l
 
-for layers of n_l weights: marginal analysis (Fox 1966). Each layer keeps the widths on the lower convex hull of its r,
-and the step that lowers the noise most per bit of storage is taken first, until none fits. Whenever steps fit in this
-order, no allocation of as few bits has less noise; the last ones may leave some budget unused. Where r falls by 6.02
-dB a bit this equalises noise over size, the paper's closed form. Activations share `average_activation_bits` in the
-same way, with r measured on data and one value per sample counted once.
+for layers of n_l weights, within 0.1 %: marginal analysis (Fox 1966: one more bit where it lowers the noise most per
+bit of storage) bounds a search by dynamic programming. Where r falls by 6.02 dB a bit, the optimum has equal
+r_l / n_l but for whole bits, the paper's closed form. Activations share `average_activation_bits` in the same way: r
+measured on data, n_l the values of one sample.
 
 Training afterwards is that of FixedPoint; the bits stay. They are in the state_dict, so weights load into a network
 for which other bits were chosen.
@@ -25,6 +24,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -38,6 +38,7 @@ from intaglio.methods.quantizers import ActivationQuantizer, Grid, WeightQuantiz
 from intaglio.methods.stack import before_grid
 
 WIDTHS = range(2, 17)
+TOLERANCE = 1e-3
 Average = Annotated[float, Field(ge=2, le=16)]
 
 
@@ -184,45 +185,84 @@ def allocate(model: nn.Module, average_bits: float, method: MixedPrecision | Non
 
 
 def share(curves: Sequence[Sequence[float]], sizes: Sequence[int], average: float) -> list[int]:
-    """Bits for parts of `sizes` values and noise `curves[part][bits - 2]`, within `average` bits per value.
+    """Bits for parts of `sizes` values, within `average` bits per value, of nearly the least total noise.
+
+    `curves[part][bits - 2]` is the noise of a part. No other choice has less noise by more than 0.1 %: dynamic
+    programming over the parts, largest first, keeps what nothing beats in storage and noise, and what marginal
+    analysis of the parts to come does not exclude from beating the greedy choice by that much.
 
     Raises:
         RangeError: `average` is less than 2.
     """
-    budget = math.floor(average * sum(sizes)) - WIDTHS[0] * sum(sizes)
-    if budget < 0:
+    room = math.floor(average * sum(sizes)) - WIDTHS[0] * sum(sizes)
+    if room < 0:
         raise RangeError(f"an average of {average:g} bits: every value needs at least {WIDTHS[0]}")
-    bits = [WIDTHS[0]] * len(sizes)
+    order = sorted(range(len(sizes)), key=lambda part: -sizes[part])
+    noise = np.array([curves[part] for part in order], dtype=np.float64)
+    prices = np.outer([sizes[part] for part in order], np.arange(len(WIDTHS)))
+    best = _greedy(noise, prices, room)
+    worth = (1 - TOLERANCE) * noise[range(len(order)), best].sum()
+    states = np.zeros((1, 2 + len(order)))  # storage, noise, the choice for each part
+    for k, (curve, price) in enumerate(zip(noise, prices, strict=True)):
+        states = np.repeat(states, len(WIDTHS), axis=0)
+        states[:, 2 + k] = np.tile(np.arange(len(WIDTHS)), len(states) // len(WIDTHS))
+        states[:, 0] += np.tile(price, len(states) // len(WIDTHS))
+        states[:, 1] += np.tile(curve, len(states) // len(WIDTHS))
+        states = states[states[:, 0] <= room]
+        states = states[states[:, 1] + _least(noise[k + 1 :], prices[k + 1 :], room - states[:, 0]) < worth]
+        states = states[np.lexsort((states[:, 1], states[:, 0]))]
+        before = np.minimum.accumulate(np.concatenate([[np.inf], states[:, 1]]))[:-1]
+        states = states[states[:, 1] < before]
+    if len(states):
+        best = states[states[:, 1].argmin(), 2:].astype(int).tolist()
+    return [WIDTHS[best[order.index(part)]] for part in range(len(sizes))]
+
+
+def _steps(noise: np.ndarray, prices: np.ndarray) -> list[tuple[float, int, int, int]]:
+    """The marginal steps (gain per bit of storage, part, from, to), largest gain first."""
     steps = [
-        ((curve[a - 2] - curve[b - 2]) / ((b - a) * size), -part, b)
-        for part, (curve, size) in enumerate(zip(curves, sizes, strict=True))
+        (float(curve[a] - curve[b]) / float(price[b] - price[a]), part, a, b)
+        for part, (curve, price) in enumerate(zip(noise, prices, strict=True))
         for a, b in pairwise(_hull(curve))
     ]
-    full: set[int] = set()
-    for _, minus, wider in sorted(steps, reverse=True):
-        part = -minus
-        cost = (wider - bits[part]) * sizes[part]
-        if part not in full and cost <= budget:
-            bits[part], budget = wider, budget - cost
+    return sorted(steps, key=lambda step: -step[0])
+
+
+def _least(noise: np.ndarray, prices: np.ndarray, room: np.ndarray) -> np.ndarray:
+    """A lower bound of the noise of these parts within `room` more bits: steps may be taken in part."""
+    steps = _steps(noise, prices)
+    cost = np.cumsum([0.0, *(prices[part, b] - prices[part, a] for _, part, a, b in steps)])
+    gain = np.cumsum([0.0, *(noise[part, a] - noise[part, b] for _, part, a, b in steps)])
+    return noise[:, 0].sum() - np.interp(room, cost, gain)
+
+
+def _greedy(noise: np.ndarray, prices: np.ndarray, room: float) -> list[int]:
+    """The choice for each part when the steps are taken in order, as far as they fit."""
+    chosen = [0] * len(noise)
+    stopped: set[int] = set()
+    for _, part, a, b in _steps(noise, prices):
+        cost = prices[part, b] - prices[part, a]
+        if part not in stopped and cost <= room:
+            chosen[part], room = b, room - cost
         else:
-            full.add(part)
-    return bits
+            stopped.add(part)
+    return chosen
 
 
-def _hull(curve: Sequence[float]) -> list[int]:
-    """The widths where a falling curve touches its lower convex hull."""
-    kept: list[int] = []
-    for width, noise in zip(WIDTHS, curve, strict=True):
-        if kept and noise >= curve[kept[-1] - 2]:
+def _hull(curve: np.ndarray) -> list[int]:
+    """Where a curve touches its falling lower convex hull."""
+    kept = [0]
+    for k in range(1, len(curve)):
+        if curve[k] >= curve[kept[-1]]:
             continue
-        while len(kept) > 1 and _slope(curve, kept[-2], kept[-1]) >= _slope(curve, kept[-1], width):
+        while len(kept) > 1 and _slope(curve, kept[-2], kept[-1]) >= _slope(curve, kept[-1], k):
             kept.pop()
-        kept.append(width)
+        kept.append(k)
     return kept
 
 
-def _slope(curve: Sequence[float], a: int, b: int) -> float:
-    return (curve[b - 2] - curve[a - 2]) / (b - a)
+def _slope(curve: np.ndarray, a: int, b: int) -> float:
+    return float(curve[b] - curve[a]) / (b - a)
 
 
 def _noise(values: Tensor, grid: Grid) -> float:
