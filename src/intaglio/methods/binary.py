@@ -49,7 +49,7 @@ class _Sign(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, edge: Tensor | float, scale: Tensor | float, reach: float) -> Tensor:
         ctx.save_for_backward(x)
         ctx.reach = reach
-        return (x >= edge).to(x.dtype).mul_(2).sub_(1).mul_(scale)
+        return x.clone().ge_(edge).mul_(2).sub_(1).mul_(scale)
 
     @staticmethod
     @once_differentiable

@@ -7,14 +7,15 @@ goes into the scale. Bases and coefficients are found in every forward pass whil
 the last one. The gradient passes straight through to w, without ABC-Net's factor (the sum of the a_i), as elsewhere
 here.
 
-All bases are comparisons of the same weight, so M bases make M + 1 values, found by counting the weights between the
-comparisons: the least squares costs little more than sorting them there. There is no zero among the values unless
-the coefficients happen to cancel, so pruned weights do not survive.
+All bases are comparisons of the same weight, so M bases make M + 1 values, and the least squares needs only number
+and sum of the weights between two comparisons. There is no zero among the values unless the coefficients happen to
+cancel, so pruned weights do not survive.
 
 What it does not do: coefficients per channel, since hardware shares them; shifts u_i that are trained.
 Exploited by: the encoding of bases; a binary dot product for each base.
 """
 
+import math
 from fractions import Fraction
 from typing import Annotated, Any
 
@@ -31,12 +32,15 @@ from intaglio.methods.method import SearchSpace, Span
 from intaglio.methods.quantizers import WeightGrid
 
 
-class _Levels(torch.autograd.Function):
-    """levels[number of edges that w reaches]; the gradient passes straight through."""
+class _Bases(torch.autograd.Function):
+    """The sum of +-coefficient, + where w reaches the edge; the gradient passes straight through."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, edges: Tensor, levels: Tensor) -> Tensor:
-        return levels[torch.bucketize(weight, edges, out_int32=True, right=True)]
+    def forward(ctx: Any, weight: Tensor, edges: list[float], coefficients: list[float]) -> Tensor:
+        y = torch.full_like(weight, -sum(coefficients))
+        for edge, coefficient in zip(edges, coefficients, strict=True):
+            y.add_(weight.clone().ge_(edge), alpha=2 * coefficient)
+        return y
 
     @staticmethod
     @once_differentiable
@@ -44,19 +48,16 @@ class _Levels(torch.autograd.Function):
         return gradients[0], None, None
 
 
-def signs(bases: int) -> np.ndarray:
-    """(bases + 1, bases): the signs of all bases for a weight that reaches 0, 1, .. of the ascending edges."""
-    return np.where(np.arange(bases + 1)[:, None] > np.arange(bases), 1, -1)
-
-
 def least_squares(counts: np.ndarray, sums: np.ndarray) -> np.ndarray:
     """The coefficients of the bases with the least squared error, and the least norm among these.
 
-    `counts` and `sums` are of the weights that reach 0, 1, .. edges.
+    `counts` and `sums` are of the weights between two edges, from those below the first to those above the last.
     """
+    bases = len(counts) - 1
+    signs = np.where(np.arange(bases + 1)[:, None] > np.arange(bases), 1, -1)
     root = np.sqrt(counts)
     means = np.divide(sums, root, out=np.zeros_like(sums), where=counts > 0)
-    return np.linalg.lstsq(signs(len(counts) - 1) * root[:, None], means)[0]
+    return np.linalg.lstsq(signs * root[:, None], means)[0]
 
 
 class MultiBaseWeights(FittedGrid):
@@ -76,15 +77,15 @@ class MultiBaseWeights(FittedGrid):
 
     def fit(self, weight: Tensor) -> None:
         """Edges from mean and deviation; coefficients by least squares."""
-        bases = len(self.edges)
-        shifts = torch.linspace(-1, 1, bases).to(weight) if bases > 1 else weight.new_zeros(1)
-        deviation, mean = torch.std_mean(weight, correction=0)
+        flat, bases = weight.double().reshape(-1), len(self.edges)
+        mean = flat.mean()
+        deviation = torch.linalg.vector_norm(flat - mean) / math.sqrt(flat.numel())
+        shifts = torch.linspace(-1, 1, bases).to(flat) if bases > 1 else flat.new_zeros(1)
         self.edges.copy_(mean + shifts * deviation)
-        flat = weight.reshape(-1)
-        reached = torch.bucketize(flat, self.edges, out_int32=True, right=True)
-        counts = torch.bincount(reached, minlength=bases + 1).double().cpu().numpy()
-        sums = torch.bincount(reached, flat.double(), minlength=bases + 1).cpu().numpy()
-        whole, scale = small_integers(least_squares(counts, sums).tolist(), self.bits)
+        above = [flat.clone().ge_(edge) for edge in self.edges.tolist()]
+        counts = [float(flat.numel()), *(float(plane.sum()) for plane in above), 0.0]
+        sums = [float(flat.sum()), *(float(torch.dot(plane, flat)) for plane in above), 0.0]
+        whole, scale = small_integers(least_squares(-np.diff(counts), -np.diff(sums)).tolist(), self.bits)
         self.coefficients.copy_(torch.tensor(whole))
         self.scale.fill_(scale)
 
@@ -94,8 +95,8 @@ class MultiBaseWeights(FittedGrid):
 
     def quantized(self, weight: Tensor) -> Tensor:
         """The sum of the bases."""
-        levels = torch.from_numpy(signs(len(self.edges))).to(weight) @ self.coefficients * self.scale
-        return _Levels.apply(weight, self.edges, levels)  # type: ignore[return-value]
+        coefficients = (self.coefficients * self.scale).tolist()
+        return _Bases.apply(weight, self.edges.tolist(), coefficients)  # type: ignore[return-value]
 
 
 class MultiBase(Format):

@@ -30,8 +30,7 @@ class _Ternarise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, threshold: Tensor, scale: Tensor) -> Tensor:
-        positive = (weight > threshold).to(weight.dtype)
-        return positive.sub_((weight < -threshold).to(weight.dtype)).mul_(scale)
+        return weight.clone().gt_(threshold).sub_(weight.clone().lt_(-threshold)).mul_(scale)
 
     @staticmethod
     @once_differentiable

@@ -38,8 +38,8 @@ class _Ternarise(torch.autograd.Function):
     def forward(
         ctx: Any, weight: Tensor, values: Tensor, threshold: Tensor, positive: float, negative: float
     ) -> Tensor:
-        y = (weight > threshold).to(weight.dtype).mul_(positive)
-        y.sub_((weight < -threshold).to(weight.dtype), alpha=negative)
+        y = weight.clone().gt_(threshold).mul_(positive)
+        y.sub_(weight.clone().lt_(-threshold), alpha=negative)
         ctx.save_for_backward(y)
         ctx.values = positive, negative
         return y
