@@ -310,7 +310,9 @@ def test_thresholds_of_the_weights_need_only_their_own_bases() -> None:
     assert len(np.unique(matrix)) == 4 and len(form.coefficients) == 3 and sum(form.coefficients) == 35
 
 
-@pytest.mark.parametrize("magnitudes", [[7], [4, 1], [2**40 + 1, 1], [1, 3, 9, 27, 81, 243, 729], range(1, 63, 2)])
+@pytest.mark.parametrize("magnitudes", [
+    [7], [4, 1], [2**40 + 1, 1], [2**32 + 4, 2], [1, 3, 9, 27, 81, 243, 729], range(1, 63, 2), [2**60 + 1, 2**60 - 1],
+])  # fmt: skip
 def test_values_that_are_no_sums_of_signs(magnitudes: list[int]) -> None:
     """One magnitude, odd and even, wider than the hardware's words, without relation, too many."""
     assert Bases.encode(np.array([[m, -m] for m in magnitudes])) is None
@@ -342,6 +344,12 @@ def test_exponents_lie_as_close_as_the_mantissas_allow() -> None:
     form = BlockExponent.encode(rows)
     assert form.exponents.ravel().tolist() == [3, 5, 3, 3]
     assert (form.mantissa_bits, form.low, form.exponent_bits) == (4, 3, 2)
+
+
+@pytest.mark.parametrize("rows", [[[0, -1, 0, 0]], [[0, -4, -4, 0]], [[7, 1, 2, 4], [1, 1, 1, 1]], [[4, 8, 0, 12]]])
+def test_blocks_that_narrow_nothing_are_refused(rows: list[list[int]]) -> None:
+    """A block as wide as all values together, with its factor the common one."""
+    assert BlockExponent.encode(np.array(rows)) is None
 
 
 def test_the_lowest_negative_mantissa_is_used() -> None:

@@ -143,7 +143,7 @@ def _systems(count: int) -> tuple[Reals, Reals]:
 def _fitting(magnitudes: Matrix, chosen: Matrix) -> list[tuple[int, ...]]:
     """All coefficients that give the chosen magnitudes by some signs, and the others too."""
     adjugates, determinants = _systems(len(chosen))
-    # In float64, where products of numbers below 2**34 and 2**6 and their sums are exact.
+    # In float64: exact for sums of coefficients below 2**31, and the comparison refuses all others.
     found = np.abs(adjugates @ chosen.astype(np.float64)) / determinants
     found = found[((found == np.rint(found)) & (found > 0) & (found < _WORD)).all(axis=1)]
     sums = np.abs(found @ _signs(len(chosen)).T.astype(np.float64))
@@ -155,9 +155,6 @@ def _fitting(magnitudes: Matrix, chosen: Matrix) -> list[tuple[int, ...]]:
 
 def _levels(values: Matrix) -> Matrix | None:
     """The different values; None when they cannot be such sums, or are Bipolar or Ternary."""
-    high, low = int(values.max()), int(values.min())
-    if max(high, -low) >= MOST * _WORD:
-        return None
     if _distinct(values.ravel()[:SAMPLE]) is None:
         return None
     levels = _distinct(values)

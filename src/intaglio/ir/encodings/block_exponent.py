@@ -36,7 +36,7 @@ class BlockExponent(Encoding):
 
     exponent = low + code, codes of `exponent_bits`, row-major; mantissas of `mantissa_bits`, two's
     complement when `signed`. The mantissas are as narrow as the blocks allow, then the exponents.
-    None where no block size takes fewer bits than plain integers do.
+    None where no block size narrows the mantissas.
     """
 
     shape: tuple[int, int]
@@ -55,8 +55,7 @@ class BlockExponent(Encoding):
             return None
         signed = bool(values.min() < 0)
         best = min(_candidates(values, signed), key=lambda found: found[0], default=None)
-        high, low = _ends(values)
-        if best is None or best[0] >= values.size * (high - low + signed):
+        if best is None:
             return None
         _, block, mantissa, exponents = best
         low = int(exponents.min())
@@ -107,23 +106,20 @@ class BlockExponent(Encoding):
         return form
 
 
-def _ends(values: Matrix) -> tuple[int, int]:
-    """Of all values: bits without the sign, and the exponent of the common power of two."""
-    tops = values ^ (values >> 63)
-    widest = int(np.bitwise_or.reduce(tops, axis=None)).bit_length()
-    return widest, zeros_below(int(np.bitwise_or.reduce(values, axis=None)))
-
-
 def _candidates(values: Matrix, signed: bool) -> Iterator[tuple[int, int, int, Matrix]]:
-    """(bits, block, bits of a mantissa, exponents) of every block size that narrows a mantissa."""
+    """(bits, block, bits of a mantissa, exponents) of every block size that narrows the mantissas.
+
+    Each saves storage: with d bits fewer per value, the exponents of a block differ by at most d.
+    """
     factors, tops = values, values ^ (values >> 63)
-    high, low = _ends(values)
+    high = int(np.bitwise_or.reduce(tops, axis=None)).bit_length()
+    low = zeros_below(int(np.bitwise_or.reduce(factors, axis=None)))
     for block in BLOCKS:
         if values.shape[1] % block:
             return
         while factors.shape[1] * block > values.shape[1]:
             factors, tops = _joined(factors), _joined(tops)
-        # A block as wide as all values together narrows nothing; nor does any larger block.
+        # A block as wide as all values together allows nothing narrower; nor do larger blocks.
         if high <= low or ((tops >> (high - 1)) & (factors >> low) & 1).any():
             return
         mantissa, exponents = _exponents(factors, tops)
