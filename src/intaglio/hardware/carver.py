@@ -20,7 +20,7 @@ from intaglio.hardware.carve import (
 from intaglio.hardware.issuers import Add, Concat, Gate, Issuer, Window
 from intaglio.hardware.memory import IntArray, signed_bits
 from intaglio.hardware.products import FloatCode, float_code, float_product, product
-from intaglio.hardware.stages import ArgMaxStage, PoolStage, Stage
+from intaglio.hardware.stages import AlignStage, ArgMaxStage, PoolStage, Stage
 from intaglio.hardware.units import AnyUnit, Fold, Fork, Stream, Unit, Width
 from intaglio.ir import ops
 from intaglio.ir.errors import DesignError
@@ -35,7 +35,8 @@ UNSIZED = 1 << 15  # depth of a fork's FIFOs until they are sized
 class Route:
     """Where a wire's values travel: a stream, and the flat IR index of each value in stream order.
 
-    `code` says how values are written when they are not plain integers.
+    `code` says how values are written when they are not plain integers; `align` is what the product that reads
+    them still has to do to them.
     """
 
     stream: int
@@ -43,6 +44,7 @@ class Route:
     pixels: int
     channels: int
     code: FloatCode | None = None
+    align: ops.Align | None = None
 
 
 class Carver:
@@ -158,6 +160,8 @@ class Carver:
                 self._matmul(index, node, node.op)
             case ops.MaxPool() | ops.SumPool():
                 self._pool(index, node, node.op)
+            case ops.Align():
+                self._align(index, node, node.op)
             case ops.Add():
                 self._add(index, node, node.op)
             case ops.Concat():
@@ -193,12 +197,14 @@ class Carver:
         fold = self._fold(node, source.shape[0] // groups, op.weight.shape[0] // groups)
         route = self._take(node.inputs[0], fold.simd, node.name)
         stream = self.streams[route.stream]
-        serial = fold.serial and stream.bits > 1 and route.code is None
+        aligned = self._mantissas(route, fold.simd)
+        plain = route.code is None and aligned is None
+        serial = fold.serial and stream.bits > 1 and plain
         dsp = self.dsp and not serial
-        if route.code is None:
-            form = product(op.weight, stream.bits, stream.signed, dsp, serial)
-        else:
+        if route.code is not None:
             form = float_product(op.weight, route.code)
+        else:
+            form = product(op.weight, stream.bits, stream.signed, dsp, serial, exact=aligned is not None)
         weights, codes = (weight_blocks(op, fold.simd, fold.pe, route.order, v) for v in (None, form.codes))
         steps = sparse_steps(op, weights, fold.simd)
         skipped = np.zeros(weights.shape[:2], dtype=np.bool_) if steps is None else ~listed_beats(weights)
@@ -213,8 +219,52 @@ class Carver:
             repeat=stream.bits if serial else 1,
         )
         signed = stream.signed if route.code is None else route.code.signed
-        core = matmul_stage(node, form, codes, skipped, bias, stream.bits, signed, dsp, serial)
-        self._finish(index, node, window, [core], [route], bias)
+        bits = stream.bits if aligned is None else aligned.mantissa
+        core = matmul_stage(node, form, codes, skipped, bias, bits, signed, dsp, serial)
+        if aligned is None:
+            self._finish(index, node, window, [core], [route], bias)
+        else:
+            core = replace(core, activation_shift=aligned.shift_bits)
+            self._finish(index, node, window, [aligned, core], [route], bias)
+
+    def _mantissas(self, route: Route, lanes: int) -> AlignStage | None:
+        """The alignment in front of a product, whose block is a beat."""
+        if route.align is None:
+            return None
+        stream = self.streams[route.stream]
+        mantissa = route.align.mantissa + stream.signed
+        shift_bits = (stream.bits - mantissa).bit_length()
+        return AlignStage(lanes, stream.bits, stream.signed, lanes, mantissa, shift_bits)
+
+    def _align(self, index: int, node: Node, op: ops.Align) -> None:
+        """A unit of its own, or a part of the product behind it when that takes a block per beat."""
+        waiting = self.routes[node.inputs[0]][-1]
+        have = self.streams[waiting.stream]
+        blocks = np.sort(waiting.order.reshape(-1, op.block), axis=1)
+        if len(node.type.shape) == 1 and ((np.diff(blocks, axis=1) != 1).any() or (blocks[:, 0] % op.block).any()):
+            raise DesignError(f"{node.name}: aligns a flattened image, which streams pixel by pixel: align before it")
+        if self._takes_blocks(index, op) and have.bits > op.mantissa + have.signed:
+            route = self._take(node.inputs[0], None, node.name)
+            self._offer(index, replace(route, align=op))
+            return
+        route = self._take(node.inputs[0], have.lanes if have.lanes % op.block == 0 else op.block, node.name)
+        stream = self.streams[route.stream]
+        mantissa = op.mantissa + stream.signed
+        stage = AlignStage(stream.lanes, stream.bits, stream.signed, op.block, mantissa)
+        self._finish(index, node, Gate(stream.lanes, stream.bits, stream.signed), [stage], [route])
+
+    def _takes_blocks(self, index: int, op: ops.Align) -> bool:
+        """Whether one product alone reads the blocks, one per beat; zeros of its padding are blocks, too."""
+        node = self.graph.nodes[index]
+        while self.uses[index] == 1 and index not in self.graph.outputs:
+            (index,) = self.graph.users(index)
+            node = self.graph.nodes[index]
+            if not isinstance(node.op, ops.Reshape):
+                break
+        if not isinstance(node.op, ops.MatMul | ops.Conv2d):
+            return False
+        padded = isinstance(node.op, ops.Conv2d) and any(node.op.padding) and node.op.pad_value != 0
+        return not padded and self.folding.get(node.name, Fold()).simd == op.block
 
     def _pool(self, index: int, node: Node, op: ops.MaxPool | ops.SumPool) -> None:
         source = self.graph.nodes[node.inputs[0]].type

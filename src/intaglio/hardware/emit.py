@@ -113,7 +113,7 @@ def _pipeline(unit: Unit, tag: str, streams: tuple[Stream, ...], memories: dict[
     issuer, output = unit.issuer, streams[unit.output]
     joins = len(unit.inputs) == 2
     yield f"  logic {tag}_take, {tag}_grant;"
-    yield _wires(tag, 0, issuer.lanes * issuer.out_bits)
+    yield _wires(tag, 0, issuer.lanes * issuer.out_bits, True)
     ports = {"take_o": f"{tag}_take", "grant_i": f"{tag}_grant"} | _pulse_out(tag, 0, not joins)
     if joins:
         for prefix, stream in zip("ab", unit.inputs, strict=True):
@@ -122,9 +122,9 @@ def _pipeline(unit: Unit, tag: str, streams: tuple[Stream, ...], memories: dict[
         ports |= _stream_in(unit.inputs[0])
     yield _instance(issuer.module, f"{tag}_issue", issuer.parameters(), ports, memories)
     for number, stage in enumerate(unit.stages):
-        yield _wires(tag, number + 1, stage.out_lanes * stage.out_bits)
-        ends = stage.module in ("ig_matmul", "ig_pool", "ig_argmax")
-        ports = _pulse_in(tag, number, ends and stage.module != "ig_argmax") | _pulse_out(tag, number + 1, False)
+        yield _wires(tag, number + 1, stage.out_lanes * stage.out_bits, stage.module == "ig_align")
+        takes_end, gives_end = stage.module in ("ig_matmul", "ig_pool", "ig_align"), stage.module == "ig_align"
+        ports = _pulse_in(tag, number, takes_end) | _pulse_out(tag, number + 1, gives_end)
         yield _instance(stage.module, f"{tag}_{_short(stage)}{number}", stage.parameters(), ports, memories)
     final = len(unit.stages)
     ports = (
@@ -137,10 +137,10 @@ def _short(stage: Stage) -> str:
     return stage.module.removeprefix("ig_")
 
 
-def _wires(tag: str, number: int, width: int) -> str:
+def _wires(tag: str, number: int, width: int, end: bool) -> str:
     pulse = f"{tag}_p{number}"
-    end = f", {pulse}_end" if number == 0 else ""
-    return f"  logic {pulse}_valid, {pulse}_last{end};  logic [{width - 1}:0] {pulse}_data;"
+    end_wire = f", {pulse}_end" if end else ""
+    return f"  logic {pulse}_valid, {pulse}_last{end_wire};  logic [{width - 1}:0] {pulse}_data;"
 
 
 def _pulse_in(tag: str, number: int, end: bool) -> dict[str, str]:

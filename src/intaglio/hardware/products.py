@@ -37,15 +37,19 @@ class Product:
         return int(self.form >= SHIFT)
 
 
-def product(weight: IntArray, in_bits: int, in_signed: bool, dsp: bool, serial: bool = False) -> Product:
+def product(
+    weight: IntArray, in_bits: int, in_signed: bool, dsp: bool, serial: bool = False, exact: bool = False
+) -> Product:
     """The form that takes the fewest look-up tables for these weights (outputs first) and activations.
 
     With multiplier blocks plain integers win unless a form needs hardly any logic. Serial multipliers do not shift.
+    `exact` wants a form that leaves no constant in the sums.
     """
     matrix = weight.reshape(len(weight), -1)
     complement = -1 if in_signed else (1 << in_bits) - 1
     found = [make(matrix, in_bits, complement) for make in _FORMS]
     allowed = [form for form in found if form is not None and not (serial and form.form == SHIFT)]
+    allowed = [form for form in allowed if form.excess is None] if exact else allowed
     best = min([_integer(matrix, in_bits, dsp), *allowed], key=lambda form: form.luts)
     excess = None if best.excess is None else best.excess.reshape(weight.shape)
     return replace(best, codes=best.codes.reshape(weight.shape), excess=excess)

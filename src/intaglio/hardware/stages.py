@@ -229,6 +229,51 @@ class LookupStage:
 
 
 @dataclass(frozen=True)
+class AlignStage:
+    """Shared exponents of blocks of lanes (`ig_align`): whole values, or one exponent and the mantissas of one block.
+
+    `mantissa` counts the sign.  `shift_bits`: of the exponent; 0 for whole values.
+    """
+
+    lanes: int
+    in_bits: int
+    in_signed: bool
+    block: int
+    mantissa: int
+    shift_bits: int = 0
+    module: str = "ig_align"
+
+    @property
+    def latency(self) -> int:
+        """One cycle more to shift the mantissas back."""
+        return 4 if self.shift_bits else 5
+
+    @property
+    def out_lanes(self) -> int:
+        """One word of exponent and mantissas, or the values."""
+        return 1 if self.shift_bits else self.lanes
+
+    @property
+    def out_bits(self) -> int:
+        return self.shift_bits + self.lanes * self.mantissa if self.shift_bits else self.in_bits
+
+    @property
+    def out_signed(self) -> bool:
+        return self.in_signed
+
+    def parameters(self) -> dict[str, Parameter]:
+        return {
+            "LANES": self.lanes,
+            "IN_BITS": self.in_bits,
+            "IN_SIGNED": int(self.in_signed),
+            "BLOCK": self.block,
+            "MANTISSA": self.mantissa,
+            "FULL": int(not self.shift_bits),
+            "SHIFT_BITS": max(self.shift_bits, 1),
+        }
+
+
+@dataclass(frozen=True)
 class ArgMaxStage:
     """Index of the largest of `beats * lanes` values (`ig_argmax`)."""
 

@@ -2,7 +2,7 @@
 
 from intaglio.ir.graph import Builder, Graph
 from intaglio.ir.node import Node
-from intaglio.ir.ops import Concat, Input, MaxPool, Requantize, Reshape, SumPool
+from intaglio.ir.ops import Align, Concat, Input, MaxPool, Requantize, Reshape, SumPool
 from intaglio.ir.passes.rebuild import rebuild
 from intaglio.ir.types import Type
 
@@ -33,6 +33,8 @@ def is_identity(node: Node, x: Type) -> bool:
             return op.shift == 0 and all(pair == (1, 0) for pair in op.pairs())
         case MaxPool() | SumPool():
             return node.op.kernel == (1, 1) and node.op.padding == (0, 0)
+        case Align():
+            return node.op.largest_shift(x) == 0
         case Concat():
             return node.op.multipliers == (1,)
         case _:
