@@ -1,9 +1,9 @@
 // Folded matrix-vector product: PE dot products of SIMD lanes per beat, accumulated over the beats of one reduction:
 //   acc[p] = sum over the beats up to end_i of dot(a, w[beat][p]) << (shift of w[beat][p] + shift of a).
 //
-// Latency, from the pulse with end_i to the one pulse with the PE results: 2 (weight memory) + 1 + ceil(clog2(SIMD) / 2)
-// (dot product) + 1 if FORM >= 3 + 1 if SERIAL + 1 with shifts + 1 (accumulator) cycles. Pulses in, pulses out; it never
-// stalls.
+// Latency, from the pulse with end_i to the one pulse with the PE results: 2 (weight memory) + 1 +
+// ceil(clog2(SIMD) / 2) (dot product) + 1 if FORM >= 3 + 1 if SERIAL + 1 with shifts + 1 (accumulator) cycles.
+// Pulses in, pulses out; it never stalls.
 //
 // FORM says how weights are written and multiplied; their modules say which constant of the weights 1 to 4 add:
 //   0 ig_dot          two's complement              3 ig_dot_shift  powers of two, minifloats: exponents
