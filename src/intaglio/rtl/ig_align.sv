@@ -20,10 +20,12 @@ module ig_align #(
   // pulses in
   input  logic                     valid_i,
   input  logic [LANES*IN_BITS-1:0] data_i,
+  input  logic                     end_i,   // last beat of an operation; only passed on
   input  logic                     last_i,
   // pulses out
   output logic                     valid_o,
   output logic [OutBits-1:0]       data_o,
+  output logic                     end_o,
   output logic                     last_o
 );
   localparam int unsigned Latency = FULL != 0 ? 5 : 4;
@@ -33,12 +35,14 @@ module ig_align #(
   localparam int unsigned EBits = $clog2(Excess + 1);
   localparam int unsigned Kept = MANTISSA - 32'(IN_SIGNED != 0);  // m
 
-  logic [Latency-1:0] valid_q, last_q;
+  logic [Latency-1:0] valid_q, end_q, last_q;
   always_ff @(posedge clk_i) begin
     valid_q <= rst_ni ? {valid_q[Latency-2:0], valid_i} : '0;
+    end_q   <= {end_q[Latency-2:0], end_i};
     last_q  <= {last_q[Latency-2:0], last_i};
   end
   assign valid_o = valid_q[Latency-1];
+  assign end_o   = end_q[Latency-1];
   assign last_o  = last_q[Latency-1];
 
   for (genvar b = 0; b < LANES / BLOCK; b++) begin : g_block

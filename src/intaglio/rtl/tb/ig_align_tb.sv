@@ -37,10 +37,10 @@ module ig_align_case #(
   localparam int Latency = FULL != 0 ? 5 : 4;
   localparam int unsigned Out = FULL != 0 ? LANES * IN_BITS : SHIFT + LANES * MANTISSA;
 
-  logic in_valid, in_last, out_valid, out_last;
+  logic in_valid, in_last, in_end, out_valid, out_end, out_last;
   logic [LANES*IN_BITS-1:0] noise, in_data;
   logic [Out-1:0] out_data;
-  logic [Latency:1][Out+1:0] line;  // {valid, last, data} expected so many cycles later
+  logic [Latency:1][Out+2:0] line;  // {valid, end, last, data} expected so many cycles later
   int unsigned drop[LANES];
 
   ig_tb_source #(.WIDTH(LANES * IN_BITS), .BEATS(4), .PULSES(1)) u_source (
@@ -51,9 +51,11 @@ module ig_align_case #(
     .LANES(LANES), .IN_BITS(IN_BITS), .IN_SIGNED(IN_SIGNED), .BLOCK(BLOCK), .MANTISSA(MANTISSA),
     .FULL(FULL), .SHIFT_BITS(SHIFT)
   ) u_dut (
-    .clk_i(clk), .rst_ni(rst_n), .valid_i(in_valid), .data_i(in_data), .last_i(in_last),
-    .valid_o(out_valid), .data_o(out_data), .last_o(out_last)
+    .clk_i(clk), .rst_ni(rst_n), .valid_i(in_valid), .data_i(in_data), .end_i(in_end), .last_i(in_last),
+    .valid_o(out_valid), .data_o(out_data), .end_o(out_end), .last_o(out_last)
   );
+
+  assign in_end = ^in_data;
 
   function automatic longint value(input int unsigned lane);
     logic [IN_BITS-1:0] bits;
@@ -95,12 +97,12 @@ module ig_align_case #(
   always @(posedge clk) begin
     foreach (drop[i]) drop[i] <= $urandom_range(IN_BITS - 1);
     if (rst_n) begin
-      if (out_valid !== line[Latency][Out+1]) $fatal(1, "%m: valid_o is wrong");
-      if (out_valid && {out_last, out_data} !== line[Latency][Out:0]) begin
-        $fatal(1, "%m: %h, not %h", {out_last, out_data}, line[Latency][Out:0]);
+      if (out_valid !== line[Latency][Out+2]) $fatal(1, "%m: valid_o is wrong");
+      if (out_valid && {out_end, out_last, out_data} !== line[Latency][Out+1:0]) begin
+        $fatal(1, "%m: %h, not %h", {out_end, out_last, out_data}, line[Latency][Out+1:0]);
       end
       if (idle && out_valid) $fatal(1, "%m: does not drain");
-      line <= {line[Latency-1:1], in_valid, in_last, expected()};
+      line <= {line[Latency-1:1], in_valid, in_end, in_last, expected()};
     end else begin
       line <= '0;
     end

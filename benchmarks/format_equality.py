@@ -1,0 +1,163 @@
+"""Every method, alone and in all ordered pairs, from torch to gates: torch = Graph = RTL (= netlist), cycles exact.
+
+A small network (convolution, batch norm, rectifier, pool, two dense layers) is approximated, trained for a few
+steps, lowered and simulated: saturated, isolated and with stalls. Methods alone also run as the synthesised ECP5
+netlist. A pair whose second method destroys what the first one made is refused by the recipe; the record says so,
+and what was destroyed. Saves after every row, so it resumes.
+
+    python -m benchmarks format_equality [--alone]
+"""
+
+import itertools
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.equality import simulate
+from benchmarks.machine import machine, versions
+from intaglio.hardware.design import Design, Fold, carve
+from intaglio.hardware.emit import emit
+from intaglio.hardware.netlist import netlist
+from intaglio.hardware.rtl import Rtl
+from intaglio.hardware.simulate import build
+from intaglio.hardware.synthesize import synthesize
+from intaglio.hardware.verify import compare
+from intaglio.ir import ops
+from intaglio.ir.errors import StructureError
+from intaglio.ir.graph import Graph
+from intaglio.methods import METHODS, Method, Recipe
+from intaglio.methods.format import Format, quantised
+from intaglio.trace import equal, lower
+
+RESULT = Path("benchmarks/results/format_equality.json")
+INPUTS = 48
+NETLIST_INPUTS = 8
+KNOBS: dict[str, dict[str, Any]] = {
+    "prune": {"sparsity": 0.6},
+    "fixed_point": {"weight_bits": 4, "activation_bits": 4},
+    "binary": {"activations": True},
+    "logarithmic": {"activation_bits": 3},
+    "minifloat": {"exponent_bits": 3, "mantissa_bits": 2, "activations": True},
+    "block_floating_point": {"block": 4, "mantissa_bits": 4, "activations": True, "select": ["4", "8", "10"]},
+}
+"""Knobs that give a method its own activations, and make it small."""
+
+
+def network() -> nn.Module:
+    """Batch norm with statistics that are not trivial, so that its folding is exercised."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
+        nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 5),
+    )  # fmt: skip
+    for norm in model:
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.normal_(norm.weight, 0.7, 0.5)
+            nn.init.normal_(norm.bias, 0.2, 0.3)
+    return model
+
+
+def made(kind: type[Method]) -> Method:
+    """A method with the knobs of this benchmark."""
+    return kind(**KNOBS.get(kind.key(), {}))
+
+
+def trained(recipe: Recipe, x: Tensor, y: Tensor) -> nn.Module:
+    """The network after a few steps of training with the recipe."""
+    model = recipe.apply(network(), x)
+    if not any(isinstance(method, Format) or hasattr(method, "weight_bits") for method in recipe.methods):
+        model = quantised(model, x)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    model.train()
+    for step in range(6):
+        for method in recipe.methods:
+            method.step(model, step / 6)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y) + sum(method.loss(model, x, y) for method in recipe.methods)
+        loss.backward()
+        optimizer.step()
+    for method in recipe.methods:
+        method.step(model, 1.0)
+    recipe.verify(model)
+    return model.eval()
+
+
+def folding(graph: Graph) -> dict[str, Fold]:
+    """Four lanes in and two out where they divide, so that a block of four is a beat."""
+    layers = [node for node in graph.nodes if isinstance(node.op, ops.MatMul | ops.Conv2d)]
+    return {
+        node.name: Fold(4 if node.op.weight.shape[1] % 4 == 0 else 2, 2 if len(node.op.weight) % 2 == 0 else 1)
+        for node in layers
+    }
+
+
+def row(kinds: tuple[type[Method], ...]) -> dict[str, Any]:
+    """All figures of one method or ordered pair."""
+    start = time.monotonic()
+    names = [kind.key() for kind in kinds]
+    torch.manual_seed(1)
+    x, y = torch.rand(INPUTS, 2, 8, 8), torch.randint(5, (INPUTS,))
+    try:
+        model = trained(Recipe(*(made(kind) for kind in kinds)), x, y)
+    except StructureError as error:
+        return {"methods": names, "refused": str(error), "seconds": time.monotonic() - start}
+    graph = lower(model, x[:1])
+    design = carve(graph, folding(graph), dsp=False)
+    directory = Path("build/format_equality") / "_".join(names)
+    rtl = emit(design, directory)
+    inputs = graph.input_types[0].quantize(x.double().numpy().reshape(-1, *graph.input_types[0].shape))
+    found = {
+        "methods": names,
+        "torch_graph": equal(model, graph, x),
+        "forms": [getattr(s, "form", None) for u in design.units for s in getattr(u, "stages", ()) if hasattr(s, "form")],
+        **simulate(design, build(rtl, optimise=0), inputs),
+    }
+    if len(kinds) == 1:
+        found |= gates(design, rtl, inputs)
+    return found | {"seconds": time.monotonic() - start}
+
+
+def gates(design: Design, rtl: Rtl, inputs: Any) -> dict[str, Any]:
+    """Mismatches of the synthesised netlist, simulated with our models of the ECP5's cells."""
+    synthesis = synthesize(rtl, "ecp5", dsp=False)
+    found = compare(design, build(netlist(rtl, synthesis), optimise=0), inputs[:NETLIST_INPUTS])
+    return {"graph_netlist": found.mismatches, "netlist_inputs": NETLIST_INPUTS, "luts": synthesis.lut4_eq}
+
+
+def differs(found: dict[str, Any]) -> bool:
+    """Whether anything in a row is not equal."""
+    if "refused" in found:
+        return False
+    cycles = [found[name]["modelled"] != found[name]["simulated"] for name in ("latency", "interval")]
+    return bool(found["torch_graph"] or found["graph_rtl"] or not found["clean"] or any(cycles)) or bool(
+        found.get("graph_netlist")
+    )
+
+
+def main() -> int:
+    """Check what is missing in the record; exit status 1 when anything differs."""
+    torch.set_num_threads(1)
+    record = json.loads(RESULT.read_text()) if RESULT.exists() else {"rows": []}
+    done = {tuple(found["methods"]) for found in record["rows"]}
+    alone: list[tuple[type[Method], ...]] = [(kind,) for kind in METHODS]
+    pairs = [] if "--alone" in sys.argv else list(itertools.permutations(METHODS, 2))
+    for kinds in [*alone, *pairs]:
+        if tuple(kind.key() for kind in kinds) in done:
+            continue
+        found = row(kinds)
+        record["rows"].append(found)
+        record |= {"machine": machine(), "versions": versions()}
+        RESULT.write_text(json.dumps(record, indent=1) + "\n")
+        print(*found["methods"], found.get("refused") or ("DIFFERS" if differs(found) else "equal"), flush=True)
+    return int(any(differs(found) for found in record["rows"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
