@@ -1,6 +1,5 @@
 """The training loop: learns, is reproducible, survives being killed."""
 
-import math
 import os
 import signal
 import subprocess
@@ -132,17 +131,6 @@ def test_methods_take_part():
     fit(model, data(), 30, 0.02, batch=40, methods=[Listen()], schedule="constant")
     assert calls == sorted(calls) and calls[0] == 0 and calls[-1] == 1 and len(calls) == 61
     assert float(model.weight.detach().abs().max()) < 0.05
-
-
-def test_schedules_of_the_rate():
-    rates = {
-        schedule: [entry["lr"] for entry in fit(nn.Linear(6, 3), data(), 4, 0.02, batch=20, schedule=schedule)]
-        for schedule in ("cosine", "exponential", "constant")
-    }
-    last = [(number + 0.75) / 4 for number in range(4)]  # the record is of the last of four batches
-    assert rates["constant"] == [0.02] * 4
-    assert rates["exponential"] == pytest.approx([0.02 * 1000**-t for t in last])
-    assert rates["cosine"] == pytest.approx([0.01 * (1 + math.cos(math.pi * t)) for t in last])
 
 
 def test_gradual_pruning_reaches_its_sparsity():

@@ -34,13 +34,6 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 """Random changes to a batch of inputs, drawn from the generator."""
 
 
-Schedule = Literal["cosine", "exponential", "constant"]
-"""How lr falls to the end: half a cosine to 0, or by a factor of 1000 at an even rate, which gives small rates their
-time: few-bit weights that lie between two values still settle there."""
-
-FALL = 1e-3  # of lr, at the end of the exponential schedule
-
-
 class Split(Protocol):
     """Inputs (N, ...) float32 and labels (N,) int64."""
 
@@ -70,7 +63,7 @@ class Settings:
     optimizer: Literal["adam", "sgd"] = "adam"
     momentum: float = 0.9
     weight_decay: float = 0.0
-    schedule: Schedule = "cosine"
+    schedule: Literal["cosine", "constant"] = "cosine"
 
 
 def fit(
@@ -84,7 +77,7 @@ def fit(
     optimizer: Literal["adam", "sgd"] = "adam",
     momentum: float = 0.9,
     weight_decay: float = 0.0,
-    schedule: Schedule = "cosine",
+    schedule: Literal["cosine", "constant"] = "cosine",
     methods: Iterable[Method] = (),
     callbacks: Sequence[Callback] = (),
     checkpoint: Path | str | None = None,
@@ -233,9 +226,7 @@ class _Run:
         return value
 
     def _factor(self, progress: float) -> float:
-        if self.settings.schedule == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * progress))
-        return FALL**progress if self.settings.schedule == "exponential" else 1.0
+        return 0.5 * (1 + math.cos(math.pi * progress)) if self.settings.schedule == "cosine" else 1.0
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
