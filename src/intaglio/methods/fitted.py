@@ -72,16 +72,13 @@ def dyadic(values: Tensor) -> Tensor:
 
 
 def small_integers(values: Sequence[float], bits: int, zero: bool = True) -> tuple[list[int], float]:
-    """Integers and a scale that come nearest to `values`: the largest integer has `bits` bits.
+    """Integers and a scale, a power of two, that come nearest to `values`: the largest integer has `bits` bits.
 
-    The scale is a power of two, times the integers' common divisor, by which they are divided. Without `zero` the
-    least integer is 1. If all values are zero, the scale is one.
+    Without `zero` the least integer is 1. If all values are zero, the scale is one.
     """
     top = max(abs(value) for value in values)
     mantissa, exponent = math.frexp(top)
     rounds_up = mantissa * 2**bits + 0.5 >= 2**bits
     scale = math.ldexp(1.0, exponent + rounds_up - bits) if top else 1.0
     whole = [math.floor(value / scale + 0.5) for value in values]
-    whole = whole if zero else [max(value, 1) for value in whole]
-    divisor = math.gcd(*whole) or 1
-    return [value // divisor for value in whole], scale * divisor
+    return whole if zero else [max(value, 1) for value in whole], scale

@@ -2,10 +2,10 @@
 
 w ~ sum of a_i B_i over M bases B_i = sign(w - mean(w) + u_i std(w)), u_i = -1 + 2 (i - 1) / (M - 1), or 0 for a
 single base; sign(0) = +1. The coefficients a_i minimise the squared error over the layer; then they become integers
-of at most `scale_bits` bits times a power of two, the largest having exactly that many bits before a common divisor
-goes into the scale. Bases and coefficients are found in every forward pass while training; evaluation uses those of
-the last one. The gradient passes straight through to w, without ABC-Net's factor (the sum of the a_i), as elsewhere
-here.
+of at most `scale_bits` bits times a power of two, the largest having exactly that many bits (freezing moves a common
+divisor of the sums into the scale). Bases and coefficients are found in every forward pass while training; evaluation
+uses those of the last one. The gradient passes straight through to w, without ABC-Net's factor (the sum of the a_i),
+as elsewhere here.
 
 All bases are comparisons of the same weight, so M bases make M + 1 values, and the least squares needs only number
 and sum of the weights between two comparisons. There is no zero among the values unless the coefficients happen to

@@ -1,8 +1,8 @@
 """Ternary weights with trained values: {-W_n, 0, +W_p} (survey section 4.2; TTQ, Zhu et al., ICLR 2017).
 
 A weight is zero where |w| <= t max |w| (t = 0.05), else +W_p or -W_n: two parameters per layer. In integers the
-values are -n, 0 and +p, of at most `scale_bits` bits, times a power of two; the larger has exactly that many bits,
-before a common divisor goes into the scale. Gradients (paper, equations 7 and 8), g the gradient of the ternary
+values are -n, 0 and +p, of at most `scale_bits` bits, times a power of two; the larger has exactly that many bits
+(freezing moves a common divisor into the scale). Gradients (paper, equations 7 and 8), g the gradient of the ternary
 weight: dW_p is the sum of g where w is positive, dW_n minus the sum of g where it is negative (the paper leaves the
 sign to W_n), dw is W_p g, g or W_n g for positive, zero and negative weights, with W_p and W_n as rounded.
 
