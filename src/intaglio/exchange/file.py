@@ -77,8 +77,8 @@ def read_file(path: Path | str) -> OnnxFile:
         raise DataError(f"{path}: cannot be read ({error.strerror}); give the path of an ONNX file") from error
     except DecodeError as error:
         raise DataError(f"{path}: truncated, or not an ONNX file ({error}); fetch or export it again") from error
-    if not model.graph.node or not model.graph.output:
-        raise DataError(f"{path}: holds no graph with nodes and outputs; fetch or export it again")
+    if not model.graph.node or not model.graph.output or not model.opset_import:
+        raise DataError(f"{path}: holds no graph with nodes and outputs, or names no operators; export it again")
     return _parsed(model)
 
 

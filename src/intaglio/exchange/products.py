@@ -14,9 +14,6 @@ from intaglio.ir.errors import RangeError, ShapeError
 from intaglio.ir.ops import Conv2d, MatMul
 from intaglio.ir.types import Array, Type
 
-BLOCK = 128
-"""onnxruntime's Gemm adds the bias first and then sums of so many products: longer ones round in between."""
-
 
 def _weights(scope: Scope, weight: Constant) -> tuple[Array, tuple[Fraction, ...]]:
     """Integers and their scale, one or one per output (axis 0)."""
@@ -89,8 +86,9 @@ def _gemm(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     if len(inputs) < 3 or inputs[2] is None:
         return result
     bias = channel_constant(scope.constant(inputs[2], "bias").value, result.shape)
-    if weight.value.shape[1] > BLOCK and not _on_grid(bias, scope.type(result)):
-        scope.may_round(f"more than {BLOCK} products follow a bias that is on no grid with them")
+    # onnxruntime begins with the bias and adds the products in blocks: every block may round.
+    if not _on_grid(bias, scope.type(result)):
+        scope.may_round("its bias is on no grid with the products, whose order is not known")
     return result.then(Binary("Add", bias))
 
 

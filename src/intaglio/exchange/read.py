@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from intaglio.exchange import elementwise, integer_formats, pools, products, shapes
+from intaglio.exchange.absorb import absorb_offsets, absorb_signs
 from intaglio.exchange.elementwise import Handler
 from intaglio.exchange.file import QONNX, STANDARD, FileNode, OnnxFile, Port, read_file
 from intaglio.exchange.scope import Encoder, Scope, State, named
-from intaglio.exchange.signs import absorb_signs
 from intaglio.exchange.steps import Step
 from intaglio.exchange.values import FLOAT, Constant, Real, Value, Wire, canonical, evaluate
 from intaglio.ir.errors import GraphError, IntaglioError, ShapeError, UnsupportedLayer
@@ -159,8 +159,8 @@ def _read_node(scope: Scope, node: FileNode, inputs: Sequence[Value | None]) -> 
     for name, value in zip(node.inputs, inputs, strict=True):
         if name and value is None:
             raise scope.fail(f"reads {name!r}, a second output that is not supported")
-        if not isinstance(value, Constant | None) and value.border is not None and node.op != "Conv":
-            raise scope.fail("reads a padded tensor: a Pad must stand right before a Conv")
+    if node.op != "Conv":
+        inputs = [scope.unbordered(value) if isinstance(value, Wire) else value for value in inputs]
     try:
         return handler(scope, node, list(inputs))
     except (IndexError, KeyError, TypeError, ValueError) as error:
@@ -183,10 +183,10 @@ def _finished(file: OnnxFile, state: State, values: Mapping[str, Value | None]) 
     wires: list[Wire] = []
     for port in file.outputs:
         value = values[port.name]
-        if not isinstance(value, Wire) or value.border is not None:
+        if not isinstance(value, Wire):
             raise GraphError(f"output {port.name!r} is not computed from quantised inputs: nothing is left to carve")
-        wires.append(value)
-    graph = optimise(absorb_signs(state.builder.graph(wire.node for wire in wires)))
+        wires.append(Scope(state, port.name, "output").unbordered(value))
+    graph = optimise(absorb_offsets(absorb_signs(state.builder.graph(wire.node for wire in wires))))
     tails = tuple(
         Tail(port.name, of, wire.steps, wire.shape, wire.dtype)
         for port, wire, of in zip(file.outputs, wires, graph.output_types, strict=True)

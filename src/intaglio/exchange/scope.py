@@ -28,7 +28,7 @@ from intaglio.exchange.values import (
 from intaglio.ir.errors import IntaglioError, RangeError, ShapeError, UnsupportedLayer
 from intaglio.ir.graph import Builder
 from intaglio.ir.op import Op
-from intaglio.ir.ops import Input, Lookup, Requantize, Reshape
+from intaglio.ir.ops import Input, Lookup, Pad, Requantize, Reshape
 from intaglio.ir.types import ONE, Array, Type
 
 MOST_ENTRIES = 1 << 16
@@ -253,6 +253,18 @@ class Scope:
             raise RangeError(f"its input has scales whose common grid is {most} times finer: quantise it to one scale")
         op = Requantize(multiplier, np.array([0]), 0, min(low, low * most), max(high, high * most), (step,))
         return replace(x, node=self.add(op, x.node, part="grid"))
+
+    def unbordered(self, x: Wire) -> Wire:
+        """The tensor with its border made, by an operation of its own."""
+        border = x.border
+        if border is None:
+            return x
+        top, left, bottom, right = border.sides
+        if (top, left) != (bottom, right):
+            raise self.fail(f"reads a tensor padded {border.sides}: only a Conv takes a border that is not even")
+        x = self.on_grid(self.integers(x), *filter(None, [abs(Fraction(border.value))]))
+        value = int(Fraction(border.value) / self.type(x).scale[0])
+        return replace(x, node=self.add(Pad((top, left), value), x.node, part="border"), border=None)
 
     def _meant(self, x: Wire) -> Wire:
         """n * gain + offset with the exact gain and offset of the constants, where both lie on one grid."""

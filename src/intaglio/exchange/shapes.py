@@ -188,8 +188,8 @@ def _slice(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
 
 
 def _pad(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
-    """Kept beside the tensor for the convolution behind it."""
-    x = scope.live(inputs[0])
+    """Kept beside the tensor, for a convolution behind it takes any border."""
+    x = scope.wire(inputs[0])
     pads = [int(p) for p in node.get("pads", [])] if len(inputs) < 2 else _numbers(scope, inputs[1], "pads")
     value = float(node.get("value", 0.0))
     if len(inputs) > 2 and inputs[2] is not None:

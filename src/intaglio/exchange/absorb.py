@@ -1,11 +1,11 @@
-"""absorb_signs: a change of sign behind a product moves into its weights."""
+"""What reading a file leaves behind an operation and what that operation can do itself: signs, offsets, scales."""
 
 from dataclasses import replace
 
 import numpy as np
 
 from intaglio.ir.graph import Builder, Graph
-from intaglio.ir.ops import Conv2d, MatMul, Requantize
+from intaglio.ir.ops import Conv2d, Lookup, MatMul, Requantize, Threshold
 from intaglio.ir.passes.rebuild import rebuild
 from intaglio.ir.types import Array
 
@@ -46,3 +46,31 @@ def _signs(graph: Graph, position: int) -> Array:
     op = graph.nodes[position].op
     assert isinstance(op, Requantize)
     return op.multiplier
+
+
+def absorb_offsets(graph: Graph) -> Graph:
+    """Count from another base, or look other integers up, instead of adding a constant to the result."""
+
+    def rule(builder: Builder, position: int, inputs: tuple[int, ...]) -> int | None:
+        node = graph.nodes[position]
+        if not isinstance(node.op, Requantize) or node.inputs[0] in graph.outputs:
+            return None
+        before = builder.nodes[inputs[0]]
+        if len(graph.users(node.inputs[0])) > 1 or not _only_adds(node.op, before.type.range):
+            return None
+        offset = int(node.op.offset[0])
+        match before.op:
+            case Threshold() as op:
+                return builder.add(node.name, replace(op, base=op.base + offset, scale=node.op.scale), *before.inputs)
+            case Lookup() as op:
+                return builder.add(node.name, replace(op, table=op.table + offset, scale=node.op.scale), *before.inputs)
+            case _:
+                return None
+
+    return rebuild(graph, rule)
+
+
+def _only_adds(op: Requantize, interval: tuple[int, int]) -> bool:
+    (low, high), *others = op.unclipped(interval)
+    plain = not others and op.shift == 0 and op.multiplier[0] == 1
+    return bool(plain and low >= op.low and high <= op.high)
