@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from intaglio.hardware.carve import row_bias
+from intaglio.hardware.carve import row_bias, search_tables
 from intaglio.hardware.products import (
     BASES,
     BINARY,
@@ -117,3 +117,17 @@ def test_rows_of_a_beat_share_a_shift() -> None:
     assert int(np.abs(mantissas).max()) < 8 and found.min() == 0
     _, bits, none = shared_shifts(rng.integers(-500, 500, (10, 2, 8)) | 1, 10, 8, 20)
     assert none is None and bits == 10
+
+
+@pytest.mark.parametrize("count", [1, 3, 6, 7, 12, 15])
+def test_a_search_through_the_tables_counts_thresholds(count: int) -> None:
+    rng = np.random.default_rng(count)
+    rows = np.sort(rng.integers(-60, 60, (3, 2, count)), axis=2)
+    tables = search_tables(rows, 8)
+    mask, sign = (1 << 9) - 1, 1 << 8
+    for word, lane_, x in rng.integers(0, (3, 2, 128), (200, 3)):
+        x, found = int(x) - 64, 0
+        for level, table in enumerate(tables):
+            value = table.words[word * 2**level + found] >> 9 * lane_ & mask
+            found = 2 * found + (x >= (value ^ sign) - sign)
+        assert found == (rows[word, lane_] <= x).sum()

@@ -8,12 +8,20 @@ import numpy.typing as npt
 from intaglio.hardware.issuers import Steps, nonzero_steps
 from intaglio.hardware.memory import IntArray, Memory, pack_lanes, signed_bits
 from intaglio.hardware.products import INTEGER, SHIFT, FloatCode, Product, float_code, shared_shifts
-from intaglio.hardware.stages import LookupStage, MatMulStage, RequantizeStage, Stage, ThresholdStage
+from intaglio.hardware.stages import (
+    LookupStage,
+    MatMulStage,
+    RequantizeStage,
+    Stage,
+    ThresholdSearchStage,
+    ThresholdStage,
+)
 from intaglio.ir.errors import DesignError
 from intaglio.ir.graph import Node
 from intaglio.ir.ops import Conv2d, Lookup, MatMul, Requantize, Threshold
 from intaglio.ir.types import Type
 
+SEARCHED = (6, 255)  # numbers of thresholds that are searched; fewer are compared at once
 SPARSE_WORTH = 0.75  # skip zero blocks when at most this share of the beats remains; the step table must pay
 
 
@@ -138,6 +146,9 @@ def elementwise_stage(
         levels, base = _levels(node.name, op, span, in_bits, in_signed)
         count = levels.shape[1]
         rows = np.broadcast_to(levels, (channels.size, count))[channels] if len(levels) > 1 else levels[[0] * lanes]
+        if SEARCHED[0] <= count <= SEARCHED[1]:
+            tables = search_tables(rows.reshape(-1, lanes, count), in_bits)
+            return ThresholdSearchStage(lanes, in_bits, in_signed, count, base, out.bits, out.signed, tables)
         words = pack_lanes(rows.reshape(-1, lanes * count), in_bits + 1)
         table = Memory("thresholds", lanes * count * (in_bits + 1), words)
         return ThresholdStage(lanes, in_bits, in_signed, count, base, out.bits, out.signed, table)
@@ -155,6 +166,20 @@ def lookup_stage(
     values = op.table[0] if found is None else found[1]
     table = Memory("table", out.bits, pack_lanes(values[:, None], out.bits))
     return LookupStage(lanes, in_bits, in_signed, op.low, out.bits, out.signed, table)
+
+
+def search_tables(rows: IntArray, in_bits: int) -> tuple[Memory, ...]:
+    """Thresholds (words, lanes, count) as one memory per level of the search of `ig_threshold_search`."""
+    words, lanes, count = rows.shape
+    levels = count.bit_length()
+    full = np.full((words, lanes, (1 << levels) - 1), (1 << in_bits) - 1, dtype=np.int64)
+    full[:, :, :count] = rows
+    tables: list[Memory] = []
+    for level in range(levels):
+        half = 1 << (levels - 1 - level)
+        middle = full[:, :, half - 1 :: 2 * half].transpose(0, 2, 1).reshape(-1, lanes)
+        tables.append(Memory("thresholds", lanes * (in_bits + 1), pack_lanes(middle, in_bits + 1)))
+    return tuple(tables)
 
 
 def _levels(name: str, op: Threshold, span: tuple[int, int], in_bits: int, in_signed: bool) -> tuple[IntArray, int]:

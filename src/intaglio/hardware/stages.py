@@ -198,6 +198,45 @@ class ThresholdStage:
 
 
 @dataclass(frozen=True)
+class ThresholdSearchStage:
+    """The same by binary search (`ig_threshold_search`): one comparator and one memory for each bit of the count."""
+
+    lanes: int
+    in_bits: int
+    in_signed: bool
+    count: int
+    base: int
+    out_bits: int
+    out_signed: bool
+    tables: tuple[Memory, ...]
+    module: str = "ig_threshold_search"
+
+    @property
+    def latency(self) -> int:
+        """Memory and comparison of each level, then the base."""
+        return 2 * len(self.tables) + 1
+
+    @property
+    def out_lanes(self) -> int:
+        return self.lanes
+
+    def parameters(self) -> dict[str, Parameter]:
+        blocks = sum(1 << level for level, table in enumerate(self.tables) if table.in_block_ram())
+        return {
+            "LANES": self.lanes,
+            "IN_BITS": self.in_bits,
+            "IN_SIGNED": int(self.in_signed),
+            "COUNT": self.count,
+            "BASE": self.base,
+            "OUT_BITS": self.out_bits,
+            "OUT_SIGNED": int(self.out_signed),
+            "WORDS": self.tables[0].depth,
+            "BLOCK": blocks,
+            **{f"LEVEL{level}_FILE": table for level, table in enumerate(self.tables)},
+        }
+
+
+@dataclass(frozen=True)
 class LookupStage:
     """`table[x - low]`, one table for all channels (`ig_lookup`)."""
 
