@@ -8,8 +8,11 @@ HERE = Path(__file__).resolve().parent
 CLAIMS = {
     "golden_speed": "the golden model's samples per second beside torch, qonnx, hls4ml and da4ml",
     "qat_step": "processor time of a 4-bit training step over the float step's, beside Brevitas",
+    "format_step": "processor time of a training step of every number format over the float step's",
     "nngen": "area and cycles of the int8 jet MLP on ECP5 beside NNgen",
     "equality": "PyTorch = Graph = simulated hardware on MNIST, and modelled = simulated cycles",
+    "format_equality": "every method, alone and in ordered pairs: PyTorch = Graph = simulated hardware (= netlist)",
+    "tfc_hardware": "the public QONNX networks TFC on an ECP5: equality, cycles, cells, clock",
     "placement": "cells and clock of the pruned 4-bit MNIST networks on an ECP5-85F",
     "mnist_accuracy": "what 8 bits, 4 bits and pruning cost in accuracy on MNIST (hours)",
 }

@@ -98,6 +98,11 @@ def folding(graph: Graph) -> dict[str, Fold]:
     }
 
 
+def stages(design: Design) -> list[Any]:
+    """The stages of all units, in order."""
+    return [stage for unit in design.units for stage in getattr(unit, "stages", ())]
+
+
 def row(kinds: tuple[type[Method], ...]) -> dict[str, Any]:
     """All figures of one method or ordered pair."""
     start = time.monotonic()
@@ -116,7 +121,7 @@ def row(kinds: tuple[type[Method], ...]) -> dict[str, Any]:
     found = {
         "methods": names,
         "torch_graph": equal(model, graph, x),
-        "forms": [getattr(s, "form", None) for u in design.units for s in getattr(u, "stages", ()) if hasattr(s, "form")],
+        "forms": [stage.form for stage in stages(design) if hasattr(stage, "form")],
         **simulate(design, build(rtl, optimise=0), inputs),
     }
     if len(kinds) == 1:

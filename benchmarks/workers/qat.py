@@ -1,12 +1,20 @@
 """A training step, timed in turns: forward, loss, backward, optimiser."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import nn
 from turns import take_turns
 
 
-def train(model: nn.Module, batch: int, threads: int, versions: dict[str, str]) -> None:
-    """Take turns in steps of stochastic gradient descent with momentum on random images."""
+def train(
+    model: nn.Module, batch: int, threads: int, versions: dict[str, str], methods: Sequence[Any] = ()
+) -> None:
+    """Take turns in steps of stochastic gradient descent with momentum on random images.
+
+    `methods` take part as in `fit`: their schedules before the step, their terms in the loss.
+    """
     torch.set_num_threads(threads)
     model.train()
     generator = torch.Generator().manual_seed(1)
@@ -16,8 +24,11 @@ def train(model: nn.Module, batch: int, threads: int, versions: dict[str, str]) 
     loss_of = nn.CrossEntropyLoss()
 
     def step() -> None:
+        for method in methods:
+            method.step(model, 0.5)
         optimizer.zero_grad()
-        loss_of(model(x), y).backward()
+        terms = [method.loss(model, x, y) for method in methods]
+        (loss_of(model(x), y) + sum(terms)).backward()
         optimizer.step()
 
     take_turns(
