@@ -92,6 +92,15 @@ def test_latent_weights_are_clipped():
     assert latent[1].abs().max() == 1 and latent[0].abs().max() > 2
 
 
+def test_latent_weights_of_stochastic_training_are_clipped_to_their_first_mean():
+    method = Binary(stochastic=True)
+    model = Recipe(method).apply(cnn(), torch.rand(8, 1, 8, 8))
+    method.step(model, 0.0)
+    for name in ("0", "4", "8"):
+        latent = model.get_submodule(name).parametrizations.weight.original
+        assert latent.abs().max() == cnn().get_submodule(name).weight.abs().mean() > 0.02
+
+
 def test_stochastic_signs_have_the_stated_probability():
     torch.manual_seed(0)
     weight = torch.tensor([-0.3, -0.1, 0.0, 0.05, 0.2, 0.3]).repeat(4000, 1)
@@ -172,6 +181,16 @@ def test_selected_convolutions_that_read_signs_are_padded_with_minus_one():
     assert equal(model, graph, x) == 0
 
 
+def test_borders_of_two_sizes():
+    x = torch.rand(8, 1, 8, 8)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 2, (3, 5), padding=(1, 2)), nn.ReLU(),
+                        nn.Conv2d(2, 3, (3, 1), padding="same"))  # fmt: skip
+    model = Recipe(Binary(activations=True)).apply(net, x)
+    assert model(x).shape == net(x).shape == (8, 3, 6, 6)
+    assert [model.get_submodule(name).padding for name in ("2_pad", "4_pad")] == [(2, 2, 1, 1), (0, 0, 1, 1)]
+    assert equal(model, lower(model, x[:1]), x) == 0
+
+
 def test_other_convolutions_keep_their_zeros():
     x = torch.rand(8, 1, 8, 8)
     model = Recipe(Binary(activations=True, select="0")).apply(cnn(), x)
@@ -195,7 +214,7 @@ def test_a_convolution_called_twice():
     x = torch.rand(8, 1, 12)
     padded = Recipe(Binary(activations=True)).apply(Twice(False), x)
     pads = [module for module in padded.modules() if isinstance(module, nn.ConstantPad1d)]
-    assert [pad.padding for pad in pads] == [(4, 4), (4, 4)]
+    assert [(pad.padding, pad.value) for pad in pads] == [((4, 4), -1), ((4, 4), -1)]
     zeros = Recipe(Binary(activations=True, select="again")).apply(Twice(True), x)
     assert not any(isinstance(module, nn.ConstantPad1d) for module in zeros.modules())
     assert equal(padded, lower(padded, x[:1]), x) == 0 and equal(zeros, lower(zeros, x[:1]), x) == 0
