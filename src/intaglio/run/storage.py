@@ -11,13 +11,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from intaglio.ir.encodings import ENCODINGS, cheapest
+from intaglio.ir.encodings import ENCODINGS, cheapest, rows_of
 from intaglio.ir.errors import DataError
 from intaglio.ir.graph import Graph
 from intaglio.ir.op import Op
 
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-SETTINGS = ("shift", "low", "high", "base")
+SETTINGS = ("shift", "low", "high", "base", "block", "mantissa", "value")
 
 
 def write(graph: Graph) -> bytes:
@@ -51,7 +51,7 @@ def verify(graph: Graph, data: bytes) -> None:
 
 def weight_bits(weight: IntArray) -> int:
     """Bits of one weight array as it is stored, the positions of zeros included."""
-    return 8 * len(cheapest(_matrix(weight)).to_bytes())
+    return 8 * len(cheapest(rows_of(weight)).to_bytes())
 
 
 def constants(graph: Graph) -> Iterator[IntArray]:
@@ -59,15 +59,11 @@ def constants(graph: Graph) -> Iterator[IntArray]:
     for node in graph.nodes:
         arrays = [np.asarray(getattr(node.op, f.name)) for f in fields(node.op)  # pyright: ignore[reportArgumentType]
                   if isinstance(getattr(node.op, f.name), np.ndarray)]  # fmt: skip
-        yield from (_matrix(array) for array in arrays)
+        yield from (rows_of(array) for array in arrays)
         settings = [int(getattr(node.op, name)) for name in SETTINGS if hasattr(node.op, name)]
         settings += [part for scale in _scales(node.op) for part in (scale.numerator, scale.denominator)]
         if settings:
             yield np.array([settings], dtype=np.int64)
-
-
-def _matrix(array: IntArray) -> IntArray:
-    return array.reshape(len(array), -1)
 
 
 def _scales(op: Op) -> tuple[Fraction, ...]:

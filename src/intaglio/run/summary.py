@@ -1,5 +1,6 @@
 """From a Graph, a Design and what was measured to the plain values that the report shows."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from intaglio.hardware.design import Design
 from intaglio.hardware.issuers import Window
 from intaglio.hardware.units import Unit
 from intaglio.ir import ops
-from intaglio.ir.encodings import cheapest
+from intaglio.ir.encodings import Encoding, cheapest, rows_of
 from intaglio.ir.graph import Graph, Node
 from intaglio.report.data import Histogram, LayerRow, RangeRow, Span, UnitRow
 
@@ -26,14 +27,19 @@ def layer_rows(design: Design, simulated: dict[str, int] | None = None) -> tuple
     return tuple(rows)
 
 
+def _words(encoding: Encoding) -> str:
+    """The name of an encoding for people: PowersOfTwo is "powers of two"."""
+    return re.sub(r"(?<!^)([A-Z])", r" \1", type(encoding).__name__).lower()
+
+
 def _layer_row(design: Design, node: Node, unit: Unit | None, simulated: int | None) -> LayerRow:
     inputs = [design.graph.nodes[i].type for i in node.inputs]
     work = node.op.work(*inputs)
     weights = encoding = zeros = None
     if isinstance(node.op, ops.MatMul | ops.Conv2d):
-        matrix = node.op.weight.reshape(node.op.weight.shape[0], -1)
+        matrix = rows_of(node.op.weight)
         chosen = cheapest(matrix)
-        weights, zeros, encoding = matrix.size, int((matrix == 0).sum()), type(chosen).__name__.lower()
+        weights, zeros, encoding = matrix.size, int((matrix == 0).sum()), _words(chosen)
         bits = chosen.bits()
     else:
         bits = work.weight_bits

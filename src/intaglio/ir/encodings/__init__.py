@@ -24,6 +24,13 @@ ENCODINGS: tuple[type[Encoding], ...] = (
 """All of them. Files name an encoding by its place here: append, never reorder."""
 
 
+def rows_of(constant: Array) -> Array:
+    """A constant (outputs, ...) as a matrix; of a convolution's weights, the channels of one tap are neighbours."""
+    if constant.ndim == 4:
+        constant = constant.transpose(0, 2, 3, 1)
+    return constant.reshape(len(constant), -1)
+
+
 def cheapest(matrix: Array) -> Encoding:
     """The encoding of a matrix (rows, columns) of the fewest bits, all side tables included."""
     forms = (encoding.encode(matrix) for encoding in ENCODINGS)
@@ -42,4 +49,5 @@ __all__ = [
     "Sparse",
     "Ternary",
     "cheapest",
+    "rows_of",
 ]

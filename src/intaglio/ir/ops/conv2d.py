@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from intaglio.ir.encodings import cheapest
+from intaglio.ir.encodings import cheapest, rows_of
 from intaglio.ir.errors import ShapeError
 from intaglio.ir.op import Op, Work, one_of
 from intaglio.ir.ops.products import dot_magnitude, dot_range, product_work, scaled
@@ -95,7 +95,7 @@ class Conv2d(Op):
         return dot_magnitude(self.weight, max(abs(low), abs(high)))
 
     def work(self, *inputs: Type) -> Work:
-        matrix = self.weight.reshape(len(self.weight), -1)
+        matrix = rows_of(self.weight)
         positions = prod(self.window.output(inputs[0]))
         return product_work(matrix, inputs[0].bits, positions) + Work(weight_bits=cheapest(matrix).bits())
 
