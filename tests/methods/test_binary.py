@@ -221,7 +221,7 @@ def test_a_convolution_called_twice():
 
 
 def test_signs_replaced_later_are_noticed():
-    with pytest.raises(StructureError, match=r"0: its sign activation is gone.*put that method before Binary"):
+    with pytest.raises(StructureError, match=r"0: its SignQuantizer is gone.*put that method before Binary"):
         Recipe(Binary(activations=True), FixedPoint(activation_bits=4)).apply(cnn(), torch.rand(8, 1, 8, 8))
     Recipe(FixedPoint(activation_bits=4), Binary(activations=True)).apply(cnn(), torch.rand(8, 1, 8, 8))
 

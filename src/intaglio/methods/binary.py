@@ -25,21 +25,21 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.fx import GraphModule, Node
 
-from intaglio.ir.errors import RangeError, RecipeError, StructureError
+from intaglio.ir.errors import RangeError, RecipeError
 from intaglio.methods.calibrate import log2_scale, observe
 from intaglio.methods.fitted import MeanGrid, dyadic
 from intaglio.methods.format import Format
 from intaglio.methods.method import WEIGHTED, Batches, Choice, SearchSpace, inputs, matches, weighted_layers
-from intaglio.methods.network import free_name, insert_after, is_reshape, module_of
-from intaglio.methods.placement import Chain, chains, role_of
+from intaglio.methods.network import free_name, module_of
+from intaglio.methods.placement import chains
 from intaglio.methods.quantizers import ActivationQuantizer, LevelQuantizer, WeightGrid
+from intaglio.methods.rectifiers import carried, replace_rectifiers, require_in_place, unrectified_chains
 from intaglio.methods.stack import grid_of
 
 SAMPLES = 1024
 """Inputs on which sums of +-1 are calibrated."""
 
 BinaryScale = Literal["one", "layer", "channel"]
-_KEEP_SIGNS = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 
 
 class _Sign(torch.autograd.Function):
@@ -154,48 +154,23 @@ class Binary(Format):
         if not self.activations:
             return
         assert isinstance(model, GraphModule)
-        for chain in self._chains(model):
-            if chain.quantizer is None or not isinstance(module_of(model, chain.quantizer), SignQuantizer):
-                raise StructureError(
-                    f"{chain.start.target}: its sign activation is gone, and so is the ReLU that was there; a later "
-                    f"method replaced it: put that method before Binary, or leave the layer out with `select`"
-                )
+        require_in_place(model, self.select, SignQuantizer, "Binary")
 
     @classmethod
     def space(cls) -> SearchSpace:
         """Which scale."""
         return {"scale": Choice(("layer", "channel"))}
 
-    def _chains(self, gm: GraphModule) -> list[Chain]:
-        """The chains that start at a selected module and end in a sign."""
-        found: list[Chain] = []
-        for chain in chains(gm):
-            start = module_of(gm, chain.start)
-            chosen = start is not None and matches(str(chain.start.target), start, self.select)
-            if chosen and not _feeds_norm(gm, chain.quantizer or chain.end):
-                found.append(chain)
-        return found
-
     def _binarise(self, gm: GraphModule) -> None:
-        """Signs for quantisers; no clips before and behind them; convolutions that read signs padded with -1."""
-        found = self._chains(gm)
+        """Signs for quantisers; convolutions that read signs padded with -1."""
+        found = unrectified_chains(gm, self.select)
         if not found:
             raise RecipeError(
                 "binary: activations is true, but no selected layer has an activation behind it: select others"
             )
-        for chain in found:
-            if chain.quantizer is not None:
-                gm.set_submodule(str(chain.quantizer.target), SignQuantizer())
-            else:
-                insert_after(gm, chain.end, f"{chain.end.target}_quantizer", SignQuantizer())
-            for node in chain.nodes:
-                _erase_clip(gm, node)
-        for node in _signed(gm):
-            for user in list(node.users):
-                _erase_clip(gm, user)
+        replace_rectifiers(gm, found, [SignQuantizer() for _ in found])
         self._pad(gm)
         gm.graph.lint()
-        gm.delete_all_unused_submodules()
         gm.recompile()
 
     def _calibrate(self, gm: GraphModule, data: Batches) -> None:
@@ -214,7 +189,7 @@ class Binary(Format):
 
     def _pad(self, gm: GraphModule) -> None:
         """A border of -1 before each selected convolution of which every call reads signs."""
-        signed = set(_signed(gm))
+        signed = _signed(gm)
         calls: dict[str, list[Node]] = {}
         for node in gm.graph.nodes:
             layer = module_of(gm, node)
@@ -230,31 +205,10 @@ class Binary(Format):
                     _put_pad(gm, node, f"{name}_pad", border)
 
 
-def _feeds_norm(gm: GraphModule, node: Node) -> bool:
-    """Whether a batch norm or a Hardtanh opens the next chain, perhaps behind a pool: the sign comes there."""
-    for user in node.users:
-        role = role_of(gm, user)
-        if role == "either" or (role in ("passive", "follow") and _feeds_norm(gm, user)):
-            return True
-    return False
-
-
-def _erase_clip(gm: GraphModule, node: Node) -> None:
-    if isinstance(module_of(gm, node), nn.ReLU | nn.Hardtanh):
-        node.replace_all_uses_with(node.all_input_nodes[0])
-        gm.graph.erase_node(node)
-
-
-def _signed(gm: GraphModule) -> list[Node]:
+def _signed(gm: GraphModule) -> set[Node]:
     """The nodes whose values are all -1 or +1."""
-    found: list[Node] = []
-    for node in gm.graph.nodes:
-        module = module_of(gm, node)
-        keeps = is_reshape(node) or isinstance(module, _KEEP_SIGNS)
-        keeps = keeps or (isinstance(module, nn.ConstantPad1d | nn.ConstantPad2d) and abs(module.value) == 1)
-        if isinstance(module, SignQuantizer) or (keeps and node.all_input_nodes[0] in found):
-            found.append(node)
-    return found
+    signs = {node for node in gm.graph.nodes if isinstance(module_of(gm, node), SignQuantizer)}
+    return carried(gm, signs, borders=(-1.0, 1.0))
 
 
 def _border(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...]:
