@@ -63,15 +63,16 @@ module ig_threshold_search #(
     assign word = '0;
   end else begin : g_words
     logic [Address-1:0] word_q;
-    logic [RomLatency-1:0][Levels*Address-1:0] later_q;
+    logic [Levels*Address-1:0] next_q, later_q;
     always_ff @(posedge clk_i) begin
       if (!rst_ni) word_q <= '0;
       else if (valid_i) begin
         word_q <= (word_q == Address'(WORDS - 1) || last_i) ? '0 : word_q + 1'b1;
       end
-      later_q <= {later_q[RomLatency-2:0], word};
+      next_q  <= word;
+      later_q <= next_q;
     end
-    assign word = (Levels * Address)'({later_q[RomLatency-1], word_q});
+    assign word = (Levels * Address)'({later_q, word_q});
   end
 
   for (genvar i = 0; i < LANES; i++) begin : g_lane
