@@ -12,6 +12,7 @@ CLAIMS = {
     "nngen": "area and cycles of the int8 jet MLP on ECP5 beside NNgen",
     "equality": "PyTorch = Graph = simulated hardware on MNIST, and modelled = simulated cycles",
     "format_equality": "every method, alone and in ordered pairs: PyTorch = Graph = simulated hardware (= netlist)",
+    "qonnx_tfc": "the public QONNX networks TFC as integers: every output bit on MNIST beside qonnx",
     "tfc_hardware": "the public QONNX networks TFC on an ECP5: equality, cycles, cells, clock",
     "placement": "cells and clock of the pruned 4-bit MNIST networks on an ECP5-85F",
     "mnist_accuracy": "what 8 bits, 4 bits and pruning cost in accuracy on MNIST (hours)",

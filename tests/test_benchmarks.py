@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ("golden_speed", "qat_step", "nngen")
+SCRIPTS = ("golden_speed", "qat_step", "nngen", "qonnx_tfc")
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from intaglio.exchange.steps import MODES
 from intaglio.ir import Type
 from intaglio.ir.errors import GraphError, IntaglioError, RangeError, ShapeError, UnsupportedLayer
 from tests.support.exchange import agree, draw, same
-from tests.support.onnx_models import Model, evaluate
+from tests.support.onnx_models import QONNX, Model, evaluate
 from tests.support.random_files import RandomFile
 
 VECTOR = Type((6,), (-20, 20))
@@ -62,6 +62,18 @@ def test_a_quant_clips_before_it_rounds(tmp_path):
     path = model.save(tmp_path / "m.onnx", model.quant(model.x, 1.0, 3, mode="CEIL"))
     found = read_qonnx(path, Type((1,), (0, 50), (Fraction(1, 10),)))
     assert found(np.array([[34], [21], [20]]))[0][:, 0].tolist() == [3, 3, 2]
+
+
+@pytest.mark.parametrize("mode", ["FLOOR", "ROUND", "CEIL", "HALF_UP"])
+@pytest.mark.parametrize("scale_out", [0.25, 1.0, 1.3])
+def test_trunc_of_version_two(mode, scale_out, tmp_path):
+    """A new scale, brought to a power of two above the old one; signs, narrow ranges and zero points."""
+    for signed, narrow, zero, bits in ((1, 0, 0.0, 4.0), (1, 1, 4.0, 3.0), (0, 0, 3.0, 4.0), (0, 1, -8.0, 2.0)):
+        model = Model(1)
+        settings = {"signed": signed, "narrow": narrow, "rounding_mode": mode, "domain": QONNX}
+        wire = model.add("Trunc", model.x, 0.25, zero, 8.0, scale_out, bits, **settings)
+        path = model.save(tmp_path / "m.onnx", wire, version=2)
+        agree(path, Type((1,), (-80, 80), (Fraction(1, 4),)), count=60)
 
 
 def test_a_falling_norm_negates_rows_of_weights(tmp_path):

@@ -78,6 +78,7 @@ IMAGES: dict[str, Build] = {
     "floor": lambda m: m.add("Floor", m.add("Mul", m.x, 1.9)),
     "ceil": lambda m: m.add("Ceil", m.add("Mul", m.x, 1.9)),
     "round": lambda m: m.add("Round", m.add("Mul", m.x, 2.0)),
+    "norm alone": lambda m: norm(m, m.x, 4),
     "norm": lambda m: m.quant(norm(m, m.x, 4), 0.5, 4),
     "dropout": lambda m: m.add("Dropout", m.x),
     "thresholds": lambda m: m.add("MultiThreshold", m.x, RNG.normal(size=(4, 7)), out_dtype="UINT3", domain=OLD),
