@@ -1,5 +1,6 @@
 """Sums of binary bases: edges, least squares, rounding, the gradient, the integers."""
 
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -8,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from intaglio.methods import MultiBase, Recipe
-from intaglio.methods.multi_base import MultiBaseWeights
+from intaglio.ir.errors import RecipeError, StructureError
+from intaglio.methods import FixedPoint, MultiBase, Recipe
+from intaglio.methods.multi_base import ActivationBases, MultiBaseWeights
 from intaglio.methods.stack import grid_of, integers
 from intaglio.trace import equal, lower
 
@@ -117,3 +119,82 @@ def test_edge_cases(weight: list[list[float]], count: int):
     quantised = Recipe(MultiBase(bases=count)).apply(model, x)
     torch.testing.assert_close(quantised.get_submodule("0").weight, model[0].weight, rtol=2**-4, atol=0)
     assert equal(quantised, lower(quantised, x[:1]), x) == 0
+
+
+def steps(thresholds: list[float], coefficients: list[float], bits: int = 4) -> ActivationBases:
+    return ActivationBases(thresholds, coefficients, bits)
+
+
+def test_activations_are_sums_of_shifted_signs():
+    quantizer = steps([0.5, -0.25], [0.3125, 0.9375])
+    assert quantizer.scale == Fraction(1, 16) and quantizer.reciprocal == 16
+    assert quantizer.levels() == (-20, 10, 20) and quantizer.edges() == (Fraction(-1, 4), Fraction(1, 2))
+    x = torch.tensor([-9.0, -0.2501, -0.25, 0.4999, 0.5, 9.0])
+    assert (quantizer(x) * 16).tolist() == [-20, -20, 10, 10, 20, 20]
+    assert [quantizer.quantize(Fraction(float(v))) for v in x] == [-20, -20, 10, 10, 20, 20]
+    quantizer.low = quantizer.quantize(Fraction(0))  # a clip that freezing merges
+    assert quantizer.levels() == (10, 20) and quantizer.edges() == (Fraction(1, 2),)
+    assert (quantizer(x) * 16).tolist() == [10, 10, 10, 10, 20, 20]
+
+
+def test_gradients_of_activations():
+    torch.manual_seed(0)
+    x = torch.randn(3, 50).requires_grad_()
+    factors = torch.randn(3, 50)
+    quantizer = steps([0.5, -0.25], [0.3125, 0.9375])
+    found = torch.autograd.grad((quantizer(x) * factors).sum(), [x, quantizer.thresholds, quantizer.coefficients])
+    near = [(x.detach() - 0.5).abs() <= 0.3125, (x.detach() + 0.25).abs() <= 0.9375]
+    signs = [torch.where(x.detach() >= edge, 1.0, -1.0) for edge in (0.5, -0.25)]
+    torch.testing.assert_close(found[0], factors * (near[0].float() + near[1].float()))
+    root = 150**0.5
+    torch.testing.assert_close(found[1], torch.stack([-(factors * n).sum() / root for n in near]))
+    torch.testing.assert_close(found[2], torch.stack([(factors * s).sum() / root for s in signs]))
+
+
+def test_activations_begin_at_the_values_before_the_rectifier():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(2, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 2),
+              nn.MaxPool2d(2, 1, 1), nn.ReLU(), nn.Flatten(), nn.Linear(24, 5)]  # fmt: skip
+    x = torch.rand(64, 2, 6, 6)
+    model = Recipe(MultiBase(activation_bases=3)).apply(nn.Sequential(*layers), x).eval()
+    found = {name: module for name, module in model.named_modules() if isinstance(module, ActivationBases)}
+    assert list(found) == ["2_quantizer", "4_quantizer"]
+    assert not any(isinstance(module, nn.ReLU) for module in model.modules())
+    with torch.no_grad():
+        values = model.get_submodule("1")(model.get_submodule("0")(model.get_submodule("input_quantizer")(x)))
+    expected = float(values.mean()) + np.array([-1, 0, 1]) * float(values.std())
+    assert np.abs(np.sort(found["2_quantizer"].thresholds.tolist()) - expected).max() < 0.1 * float(values.std())
+    error = (found["2_quantizer"](values) - values).square().mean() / values.var()
+    assert error < 0.2
+    assert equal(model, lower(model, x[:1]), x) == 0
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_training_with_activation_bases(count: int):
+    torch.manual_seed(1)
+    x, y = torch.rand(48, 2, 6, 6), torch.arange(48) % 5
+    x[torch.arange(48), 0, y, y + 1] += 2
+    recipe = Recipe(MultiBase(activation_bases=count))
+    model = recipe.apply(net(), x).train()
+    quantizer = model.get_submodule("1_quantizer")
+    before = [quantizer.thresholds.detach().clone(), quantizer.coefficients.detach().clone()]
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    losses = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-3:]) < 0.7 * losses[0]
+    assert (before[0] != quantizer.thresholds).all() and (before[1] != quantizer.coefficients).all()
+    recipe.verify(model)
+    assert equal(model, lower(model, x[:1]), x) == 0
+
+
+def test_refusals_of_activations():
+    x = torch.rand(4, 2, 6, 6)
+    with pytest.raises(RecipeError, match="activation_bases is set, but no selected layer has an activation"):
+        Recipe(MultiBase(activation_bases=2, select="3")).apply(net(), x)
+    with pytest.raises(StructureError, match=r"0: its ActivationBases is gone.*before MultiBase"):
+        Recipe(MultiBase(activation_bases=2), FixedPoint()).apply(net(), x)

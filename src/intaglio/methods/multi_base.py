@@ -11,25 +11,46 @@ All bases are comparisons of the same weight, so M bases make M + 1 values, and 
 and sum of the weights between two comparisons. There is no zero among the values unless the coefficients happen to
 cancel, so pruned weights do not survive.
 
-What it does not do: coefficients per channel, since hardware shares them; shifts u_i that are trained.
-Exploited by: the encoding of bases; a binary dot product for each base.
+Activations, with `activation_bases` N: y = sum of b_n H_n(x), H_n(x) = +1 where x >= e_n, else -1. The edges e_n and
+the coefficients b_n > 0 are parameters; the b_n become integers as the a_i do. They begin where a weight of the values
+before the rectifier would have them, and the rectifier goes. The gradient is that of ramps of slope one in place of the
+steps: dx = g * (number of n with |x - e_n| <= b_n), de_n = -g where |x - e_n| <= b_n, db_n = g H_n(x), the last two
+summed over the activations and divided by the root of their number. ABC-Net's window has a fixed width of one and its
+height is b_n; with one base of 1 both are BNN's hard tanh. N bases make N + 1 levels: in hardware N thresholds and a
+table, not N products, because a few bits are cheaper than N times one.
+
+What it does not do: coefficients of weights per channel, since hardware shares them; shifts u_i that are trained.
+Exploited by: the encoding of bases; a binary dot product for each base of the weights.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.fx import GraphModule, Interpreter, Node
 
+from intaglio.ir.errors import RecipeError
+from intaglio.methods.calibrate import Observer
 from intaglio.methods.fitted import FittedGrid, small_integers
 from intaglio.methods.format import Format
 from intaglio.methods.grid import fractions
-from intaglio.methods.method import SearchSpace, Span
-from intaglio.methods.quantizers import WeightGrid
+from intaglio.methods.method import Batches, SearchSpace, Span, inputs
+from intaglio.methods.network import module_of
+from intaglio.methods.placement import Chain
+from intaglio.methods.quantizers import LevelQuantizer, WeightGrid
+from intaglio.methods.rectifiers import replace_rectifiers, require_in_place, unrectified_chains
+
+SAMPLES = 1024
+"""Inputs on which activations are observed."""
+
+_SMALLEST = 2.0**-24
+"""Coefficients of activations that are trained below this count as this."""
 
 
 class _Bases(torch.autograd.Function):
@@ -99,14 +120,140 @@ class MultiBaseWeights(FittedGrid):
         return _Bases.apply(weight, self.edges.tolist(), coefficients)  # type: ignore[return-value]
 
 
+class _Steps(torch.autograd.Function):
+    """The sum of +-coefficient, + where x reaches the edge; gradients of the module's header."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, thresholds: Tensor, coefficients: Tensor, edges: list[float], values: list[float]
+    ) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.steps = list(zip(edges, values, strict=True))
+        return _Bases.forward(ctx, x, edges, values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        gradient, slope = gradients[0].reshape(-1), torch.zeros_like(x)
+        moved, grown = [], []
+        for edge, value in ctx.steps:
+            near = (x - edge).abs_().le_(value)
+            slope += near
+            moved.append(-torch.dot(gradient, near.reshape(-1)))
+            grown.append(2 * torch.dot(gradient, x.clone().ge_(edge).reshape(-1)) - gradient.sum())
+        damping = 1 / math.sqrt(x.numel())
+        return slope.mul_(gradients[0]), torch.stack(moved) * damping, torch.stack(grown) * damping, None, None
+
+
+class ActivationBases(LevelQuantizer):
+    """Sums of +-coefficient, a sign for each trained threshold."""
+
+    def __init__(self, thresholds: Sequence[float], coefficients: Sequence[float], bits: int) -> None:
+        super().__init__(bits, True, "power_of_two")
+        self.thresholds = nn.Parameter(torch.tensor(thresholds, dtype=torch.float32))
+        self.coefficients = nn.Parameter(torch.tensor(coefficients, dtype=torch.float32))
+        self.high = len(thresholds) * (2**bits - 1)
+        self.low = -self.high
+
+    def rounded(self) -> tuple[list[int], float]:
+        """The coefficients as integers, and their scale."""
+        return small_integers([max(value, _SMALLEST) for value in self.coefficients.tolist()], self.bits, zero=False)
+
+    def scales(self) -> tuple[Fraction, ...]:
+        """The scale, exactly."""
+        return (Fraction(self.rounded()[1]),)
+
+    def reciprocals(self) -> tuple[Fraction, ...]:
+        """One over the scale."""
+        return (1 / self.scale,)
+
+    def _quantized(self, x: Tensor) -> Tensor:
+        whole, scale = self.rounded()
+        values = [value * scale for value in whole]
+        y: Tensor = _Steps.apply(x, self.thresholds, self.coefficients, self.thresholds.tolist(), values)  # type: ignore[assignment]
+        levels = self.levels()
+        return y if len(levels) > len(whole) else y.clamp(levels[0] * scale, levels[-1] * scale)
+
+    def levels(self) -> tuple[int, ...]:
+        """Their sums as the thresholds are reached one after the other."""
+        return tuple(level for level, _ in self._steps())
+
+    def edges(self) -> tuple[Fraction, ...]:
+        """The thresholds, ascending."""
+        return tuple(edge for _, edge in self._steps()[1:])
+
+    def _steps(self) -> list[tuple[int, Fraction]]:
+        """The levels within low .. high, ascending, and where each begins."""
+        whole, _ = self.rounded()
+        level, found = -sum(whole), [(-sum(whole), Fraction(0))]
+        for edge, value in sorted(zip(self.thresholds.tolist(), whole, strict=True)):
+            level += 2 * value
+            found.append((level, Fraction(edge)))
+        return [step for step in found if self.low <= step[0] <= self.high]
+
+
+class _Watch(Interpreter):
+    """Runs a network and shows the values of some nodes to observers."""
+
+    def __init__(self, gm: GraphModule, observers: Mapping[Node, Observer]) -> None:
+        super().__init__(gm)
+        self.observers = observers
+
+    def run_node(self, n: Node) -> Any:
+        """Run one node."""
+        value = super().run_node(n)
+        if n in self.observers:
+            self.observers[n](value)
+        return value
+
+
 class MultiBase(Format):
     """Weights as sums of `bases` binary matrices with one coefficient each.
 
-    scale_bits: bits of the largest of the integers that stand for the coefficients.
+    scale_bits: bits of the largest of the integers that stand for the coefficients. activation_bases: binarisations of
+    the activations behind selected layers, in place of their rectifiers; 0 leaves them alone.
     """
 
     bases: Annotated[int, Field(ge=1, le=5)] = 3
     scale_bits: Annotated[int, Field(ge=1, le=8)] = 4
+    activation_bases: Annotated[int, Field(ge=0, le=5)] = 0
+
+    def apply(self, model: nn.Module, data: Batches) -> nn.Module:
+        """Quantise weights, then activations.
+
+        Raises:
+            RecipeError: `activation_bases`, and no activation behind a selected layer.
+        """
+        gm = super().apply(model, data)
+        assert isinstance(gm, GraphModule)
+        if self.activation_bases:
+            self._place(gm, inputs(data, SAMPLES))
+        return gm
+
+    def verify(self, model: nn.Module) -> None:
+        """Every selected weight is on a grid, and every activation in its place."""
+        super().verify(model)
+        if self.activation_bases:
+            assert isinstance(model, GraphModule)
+            require_in_place(model, self.select, ActivationBases, "MultiBase")
+
+    def _place(self, gm: GraphModule, batches: list[Tensor]) -> None:
+        """Bases for the activations of selected chains."""
+        found = unrectified_chains(gm, self.select)
+        if not found:
+            raise RecipeError(
+                "multi_base: activation_bases is set, but no selected layer has an activation behind it: select others"
+            )
+        watched = _observed(gm, [_unclipped(gm, chain) for chain in found], batches)
+        made = [self._activation(observer).to(batches[0].device, batches[0].dtype) for observer in watched]
+        replace_rectifiers(gm, found, made)
+
+    def _activation(self, observer: Observer) -> ActivationBases:
+        """Bases as a weight of the observed values would have them."""
+        grid = MultiBaseWeights(torch.from_numpy(observer.values()), self.activation_bases, self.scale_bits)
+        coefficients = (grid.coefficients * grid.scale).tolist()
+        return ActivationBases(grid.edges.tolist(), coefficients, self.scale_bits)
 
     def weight_grid(self, weight: Tensor, name: str) -> WeightGrid:
         """Sums of binary bases."""
@@ -117,3 +264,21 @@ class MultiBase(Format):
     def space(cls) -> SearchSpace:
         """How many bases, and the precision of their coefficients."""
         return {"bases": Span(1, 5, integer=True), "scale_bits": Span(1, 6, integer=True)}
+
+
+def _unclipped(gm: GraphModule, chain: Chain) -> Node:
+    """The node of a chain whose values no clip has touched yet."""
+    clips = [node for node in chain.nodes if isinstance(module_of(gm, node), nn.ReLU | nn.Hardtanh)]
+    return clips[0].all_input_nodes[0] if clips else chain.end
+
+
+def _observed(gm: GraphModule, nodes: list[Node], batches: list[Tensor]) -> list[Observer]:
+    """What these nodes give on the data."""
+    observers = {node: Observer() for node in nodes}
+    training = gm.training
+    gm.eval()
+    with torch.no_grad():
+        for x in batches:
+            _Watch(gm, observers).run(x)
+    gm.train(training)
+    return [observers[node] for node in nodes]
