@@ -37,19 +37,19 @@ BUGS = {
         DENSE,
     ),
     "padding: one column too few": Bug(
-        "ig_window",
-        "assign outside_x = column >= ColumnBits'(RowWords);",
-        "assign outside_x = column > ColumnBits'(RowWords);",
+        "ig_ring",
+        "assign outside_x = column_i >= COLUMN_BITS'(ROW_WORDS);",
+        "assign outside_x = column_i > COLUMN_BITS'(ROW_WORDS);",
         PADDED,
     ),
     "padding: zeros whatever the pad value": Bug(
-        "ig_window", "{LANES{BITS'(PAD_VALUE)}}", "{LANES{BITS'(0)}}", PADDED
+        "ig_ring", "{LANES{BITS'(PAD_VALUE)}}", "{LANES{BITS'(0)}}", PADDED
     ),
     "stall handling: a beat is dropped when the sink is not ready": Bug(
         "ig_fifo", "assign pop  = valid_o && ready_i;", "assign pop  = valid_o;", DENSE, "stall"
     ),
     "sign extension: sums are extended with zeros": Bug(
-        "ig_matmul", "ACC_BITS'(signed'(dot))", "ACC_BITS'(dot)", DEEP
+        "ig_matmul", "assign term[p] = ACC_BITS'(signed'(sum[p]));", "assign term[p] = ACC_BITS'(sum[p]);", DEEP
     ),
 }
 
