@@ -122,6 +122,18 @@ def test_a_scale_follows_overflows(signed: bool, rate: float):
     assert seen >= {1, -1}
 
 
+@pytest.mark.parametrize("signed", [True, False])
+def test_what_counts_as_an_overflow(signed: bool):
+    grid = ActivationQuantizer(3, signed, "power_of_two", 0.0).train()
+    grid.overflow = Overflow(1, 0.0, 9)
+    x = torch.tensor([0.0, 1.7, 1.8, 3.4, 3.5, 7.4, 7.5, -2.2, -2.3, -4.5, -4.6] if signed else
+                     [0.0, 3.7, 3.8, 7.4, 7.5, 9.0])  # fmt: skip
+    grid(x)
+    q, half = (np.floor(x.double().numpy() * factor + 0.5) for factor in (1, 2))
+    wanted = [int(((v < grid.low) | (v > grid.high)).sum()) for v in (q, half)]
+    assert grid.overflow.counts.flatten().tolist() == [len(x), *wanted] and wanted == ([4, 8] if signed else [2, 4])
+
+
 def test_channels_follow_their_own_overflows():
     weight = torch.stack([torch.linspace(-1, 1, 50) * size for size in (8.0, 1.0, 0.01, 0.0)])
     grid = WeightQuantizer(4, "power_of_two", torch.full((4,), -2.0), False).train()

@@ -161,6 +161,17 @@ def test_methods_penalise_their_own_layers():
     assert two.replaced(select="5").loss(model, x, x).item() == pytest.approx(4, abs=1)
 
 
+def test_a_step_keeps_widths_within_their_ends():
+    x = torch.rand(8, 1, 6, 6)
+    method = LearnedBits(granularity="layer")
+    model = Recipe(method).apply(net(), x)
+    grid = grid_of(model.get_submodule("0"))
+    for value, end in ((-99.0, -int(grid.exponent) - 2), (99.0, 13 - int(grid.exponent))):
+        grid.fraction.data.fill_(value)
+        method.step(model, 0.5)
+        assert grid.fraction.item() * UNIT == end == grid.fractional_bits().item()
+
+
 @granularities
 def test_training_meets_the_target(granularity: str):
     torch.manual_seed(1)

@@ -83,6 +83,11 @@ def test_share_follows_the_closed_form():
     assert share(curves, sizes, np.dot(sizes, wanted) / sum(sizes)) == wanted
 
 
+def test_one_bit_for_the_large_part_may_beat_many_for_the_small_ones():
+    curves = [[4.0**-bits for bits in WIDTHS]] * 3
+    assert share(curves, [144, 4608, 1280], 3) == [3, 3, 3]  # taking the best steps first gives [8, 2, 6]
+
+
 def test_share_at_the_ends():
     curves = [[4.0**-bits for bits in WIDTHS]] * 3
     assert share(curves, [5, 6, 7], 2) == [2, 2, 2] and share(curves, [5, 6, 7], 16) == [16, 16, 16]
