@@ -1,5 +1,6 @@
 """Sums of binary bases: edges, least squares, rounding, the gradient, the integers."""
 
+import copy
 from fractions import Fraction
 from itertools import pairwise
 
@@ -189,7 +190,11 @@ def test_training_with_activation_bases(count: int):
     assert np.mean(losses[-3:]) < 0.7 * losses[0]
     assert (before[0] != quantizer.thresholds).all() and (before[1] != quantizer.coefficients).all()
     recipe.verify(model)
-    assert equal(model, lower(model, x[:1]), x) == 0
+    graph = lower(model, x[:1])
+    assert equal(model, graph, x) == 0
+    again = recipe.apply(net(), torch.rand(4, 2, 6, 6))
+    again.load_state_dict(model.state_dict())
+    assert lower(again, x[:1]) == graph == lower(copy.deepcopy(model), x[:1])
 
 
 def test_refusals_of_activations():
