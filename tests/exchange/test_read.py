@@ -190,6 +190,28 @@ def test_sums_that_may_round_are_refused_or_named(tmp_path):
     assert (found(x)[0] != theirs).mean() < 0.01
 
 
+@pytest.mark.parametrize("between", [
+    lambda m, x: m.add("GlobalAveragePool", x),
+    lambda m, x: m.add("Relu", x),
+    lambda m, x: m.add("Mul", x, np.float32(0.37)),
+    lambda m, x: m.add("Clip", x, -0.3, 0.5),
+])  # fmt: skip
+def test_steps_between_long_scales_are_what_they_mean(between, tmp_path):
+    """Products of 0.1 after steps that keep multiples multiples: integers stay small, outputs nearly equal."""
+    model = Model(3, 4, 4)
+    x = between(model, model.quant(model.x, 0.1, 5))
+    wire = model.add("Conv", x, model.quant(np.random.default_rng(0).normal(size=(4, 3, 1, 1)), 0.3, 3))
+    path = model.save(tmp_path / "m.onnx", wire)
+    of = Type((3, 4, 4), (-60, 60), (Fraction(1, 16),))
+    with pytest.raises(RangeError, match="exact=False"):
+        read_qonnx(path, of)
+    found = read_qonnx(path, of, exact=False)
+    assert found.graph.node("Conv_3").op.weight.max() <= 3 and found.graph.node("Conv_3").type.bits <= 14
+    x = draw(of, 5)
+    for sample, mine in zip(x, found(x)[0], strict=True):
+        assert np.allclose(mine, evaluate(path, (sample[None] / 16).astype(np.float32))[0][0], atol=1e-5)
+
+
 def test_exactness_is_a_matter_of_mantissas(tmp_path):
     """3 * 2**k has two bits: sums of 22 more are exact, 23 are not; the weights lie on a grid of their own."""
 

@@ -164,16 +164,26 @@ IMAGES: dict[str, Build] = {
         "Transpose", m.add("GlobalMaxPool", m.x), perm=[0, 2, 3, 1]
     ),
     "QCDQ": lambda m: conv(m, qcdq(m, m.x), 2, 4, 2, 2),
+    "QCDQ with pools and joins of integers": lambda m: m.add(
+        "DequantizeLinear", m.add("Concat", pooled(m, m.x), pooled(m, m.add("Neg", m.x)), axis=1), 0.5, three(m)
+    ),
     "QCDQ, weights per channel": lambda m: m.add("Conv", qcdq(m, m.x), m.add(
         "DequantizeLinear", m.constant(weights(2, 4, 1, 1), np.int8), [0.5, 0.25], m.constant([0, 1], np.int8), axis=0
     )),
 }  # fmt: skip
 
 
+def three(m: Model) -> str:
+    return m.constant(3, np.uint8)
+
+
 def qcdq(m: Model, x: str) -> str:
-    zero = m.constant(3, np.uint8)
-    whole = m.add("Clip", m.add("QuantizeLinear", x, 0.5, zero), m.constant(1, np.uint8), m.constant(9, np.uint8))
-    return m.add("DequantizeLinear", whole, 0.5, zero)
+    whole = m.add("Clip", m.add("QuantizeLinear", x, 0.5, three(m)), m.constant(1, np.uint8), m.constant(9, np.uint8))
+    return m.add("DequantizeLinear", whole, 0.5, three(m))
+
+
+def pooled(m: Model, x: str) -> str:
+    return m.add("MaxPool", m.add("QuantizeLinear", x, 0.5, three(m)), kernel_shape=[2, 2])
 
 
 VECTORS: dict[str, Build] = {

@@ -1,5 +1,6 @@
 """Pools, and the class at the end: MaxPool, AveragePool, global pools, ArgMax, TopK."""
 
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 
@@ -28,7 +29,7 @@ def _window(scope: Scope, node: FileNode, x: Wire) -> tuple[Window, Pair]:
 
 def _pooled(scope: Scope, x: Wire, op: MaxPool | SumPool) -> Wire:
     node = scope.add(op, x.node)
-    return Wire(scope.state.builder.type(node).shape[: len(x.shape)], x.steps, node=node)
+    return replace(x, shape=scope.state.builder.type(node).shape[: len(x.shape)], node=node)
 
 
 def _max_pool(scope: Scope, node: FileNode, inputs: Inputs) -> Value:

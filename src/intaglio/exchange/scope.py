@@ -13,7 +13,6 @@ from intaglio.exchange.steps import Binary, Step, directions, gains, run
 from intaglio.exchange.values import (
     EXACT,
     FLOAT,
-    INDEX,
     Constant,
     Live,
     Real,
@@ -33,6 +32,9 @@ from intaglio.ir.types import ONE, Array, Type
 
 MOST_ENTRIES = 1 << 16
 """The largest table that stands for a function that rises and falls."""
+
+NEAR = 2.0**-6
+"""How far from a multiple of its scale, in units of it, rounding can have moved a value."""
 
 
 @dataclass(frozen=True)
@@ -222,23 +224,32 @@ class Scope:
         Exactly where float32 allows it; else, if that is accepted, as what the scales mean.
         """
         x = self.wire(x)
-        if x.dtype == INDEX:
-            raise self.fail("computes with an index: only the result may be one")
+        if x.dtype != FLOAT:
+            raise self.fail(f"computes with a tensor of {x.dtype}: only float32 is supported")
         if not x.steps:
             if not is_exact(self.type(x)):
                 self.may_round("its input is not an exact multiple of a power of two")
             return x
         values = self.values(x)
         step = grid(values)
-        if step is None:
-            return self._meant(x)
-        whole = (values.astype(np.float64) / float(step)).astype(np.int64)
+        scale = self._meant(x, values) if step is None else (step,)
+        units = np.array([float(each) for each in scale])[:, None]
+        whole = np.rint(values.astype(np.float64) / units).astype(np.int64)
         low = self.type(x).range[0]
-        op = staircase.affine(whole, low, (step,))
+        op = staircase.affine(whole, low, scale)
         if op is None and whole.size > MOST_ENTRIES:
             raise self.fail(f"its input takes {whole.shape[1]} values that lie on no line: quantise it first")
-        node = self.add(op or Lookup(whole, low, (step,)), x.node, part="grid")
+        node = self.add(op or Lookup(whole, low, scale), x.node, part="grid")
         return replace(x, node=node, steps=())
+
+    def _meant(self, x: Wire, values: Array) -> tuple[Fraction, ...]:
+        """Scales of which the values are multiples but for the rounding of float32."""
+        self.may_round("its input lies on no grid of float32")
+        units = np.abs(gains(x.steps)) * np.array([float(scale) for scale in self.type(x).scale])
+        ratios = values.astype(np.float64) / np.where(units > 0, units, 1)[:, None]
+        if (units == 0).any() or np.abs(ratios - np.rint(ratios)).max() > NEAR:
+            raise self.fail("its input lies on no grid: quantise it first")
+        return tuple(Fraction(float(unit)) for unit in units)
 
     def on_grid(self, x: Wire, *others: Fraction) -> Wire:
         """Integers on one scale, of which all of the tensor's and the others are multiples."""
@@ -265,40 +276,6 @@ class Scope:
         x = self.on_grid(self.integers(x), *filter(None, [abs(Fraction(border.value))]))
         value = int(Fraction(border.value) / self.type(x).scale[0])
         return replace(x, node=self.add(Pad((top, left), value), x.node, part="border"), border=None)
-
-    def _meant(self, x: Wire) -> Wire:
-        """n * gain + offset with the exact gain and offset of the constants, where both lie on one grid."""
-        self.may_round("its input lies on no grid of float32")
-        pairs = [_line(x.steps, scale, c) for c, scale in enumerate(self._scales(x))]
-        if any(pair is None or pair[0] <= 0 or (pair[1] / pair[0]).denominator != 1 for pair in pairs):
-            raise self.fail("its input lies on no grid: quantise it first")
-        found = [pair for pair in pairs if pair is not None]
-        offset = np.array([int(b / a) for a, b in found])
-        scale = tuple(a for a, _ in found)
-        low, high = self.type(x).range
-        op = Requantize(np.array([1]), offset, 0, low + int(offset.min()), high + int(offset.max()), scale)
-        return replace(x, node=self.add(op, x.node, part="grid"), steps=())
-
-    def _scales(self, x: Wire) -> list[Fraction]:
-        scale = self.type(x).scale
-        return list(scale) * (rows(self.type(x), x.steps) // len(scale))
-
-
-def _line(steps: tuple[Step, ...], gain: Fraction, row: int) -> tuple[Fraction, Fraction] | None:
-    """gain and offset of a row's steps in exact arithmetic; None when they are no line."""
-    offset = Fraction(0)
-    for step in steps:
-        if not isinstance(step, Binary) or (step.swapped and step.kind != "Sub"):
-            return None
-        c = Fraction(float(step.constant[row % len(step.constant)]))
-        if step.kind in ("Mul", "Div"):
-            factor = c if step.kind == "Mul" else 1 / c
-            gain, offset = gain * factor, offset * factor
-        elif step.swapped:
-            gain, offset = -gain, c - offset
-        else:
-            offset += c if step.kind == "Add" else -c
-    return gain, offset
 
 
 def common(values: Sequence[Fraction]) -> Fraction:

@@ -108,8 +108,8 @@ def _concat(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     if axis % (len(wires[0].shape) + 1) != 1 or not wires[0].shape:
         raise scope.fail(f"joins along axis {axis}: only channels (axis 1) are supported")
     parts = [scope.integers(x) if x.steps else x for x in wires]
-    node_of = scope.add(Concat((1,) * len(parts)), *(part.node for part in parts))
-    return Wire((sum(part.shape[0] for part in parts), *parts[0].shape[1:]), node=node_of)
+    joined = scope.add(Concat((1,) * len(parts)), *(part.node for part in parts))
+    return replace(parts[0], shape=(sum(part.shape[0] for part in parts), *parts[0].shape[1:]), node=joined)
 
 
 def _axes(scope: Scope, node: FileNode, inputs: Inputs) -> list[int] | None:
