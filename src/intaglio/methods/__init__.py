@@ -1,6 +1,7 @@
 """Approximations: one file each, listed in METHODS."""
 
 from intaglio.methods.binary import Binary
+from intaglio.methods.block_floating_point import BlockFloatingPoint
 from intaglio.methods.catalogue import METHODS
 from intaglio.methods.dorefa import Dorefa
 from intaglio.methods.fixed_point import FixedPoint
@@ -19,6 +20,7 @@ from intaglio.methods.trained_ternary import TrainedTernary
 __all__ = [
     "METHODS",
     "Binary",
+    "BlockFloatingPoint",
     "Choice",
     "Dorefa",
     "FixedPoint",

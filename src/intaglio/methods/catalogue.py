@@ -1,6 +1,7 @@
 """Every method, in the order of the survey. A new method is one file and one line here."""
 
 from intaglio.methods.binary import Binary
+from intaglio.methods.block_floating_point import BlockFloatingPoint
 from intaglio.methods.dorefa import Dorefa
 from intaglio.methods.fixed_point import FixedPoint
 from intaglio.methods.incremental import Incremental
@@ -20,6 +21,7 @@ METHODS: tuple[type[Method], ...] = (
     LearnedBits,
     Pact,
     Dorefa,
+    BlockFloatingPoint,
     Binary,
     Ternary,
     TrainedTernary,
