@@ -14,7 +14,7 @@ cancel, so pruned weights do not survive.
 Activations, with `activation_bases` N: y = sum of b_n H_n(x), H_n(x) = +1 where x >= e_n, else -1. The edges e_n and
 the coefficients b_n > 0 are parameters; the b_n become integers as the a_i do. They begin where a weight of the values
 before the rectifier would have them, and the rectifier goes. The gradient is that of ramps of slope one in place of the
-steps: dx = g * (number of n with |x - e_n| <= b_n), de_n = -g where |x - e_n| <= b_n, db_n = g H_n(x), the last two
+steps: dx = g * (number of n with |x - e_n| < b_n), de_n = -g where |x - e_n| < b_n, db_n = g H_n(x), the last two
 summed over the activations and divided by the root of their number. ABC-Net's window has a fixed width of one and its
 height is b_n; with one base of 1 both are BNN's hard tanh. N bases make N + 1 levels: in hardware N thresholds and a
 table, not N products, because a few bits are cheaper than N times one.
@@ -135,15 +135,16 @@ class _Steps(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (x,) = ctx.saved_tensors
-        gradient, slope = gradients[0].reshape(-1), torch.zeros_like(x)
+        (gradient,) = gradients
+        dx, total = torch.zeros_like(x), gradient.sum()
         moved, grown = [], []
         for edge, value in ctx.steps:
-            near = (x - edge).abs_().le_(value)
-            slope += near
-            moved.append(-torch.dot(gradient, near.reshape(-1)))
-            grown.append(2 * torch.dot(gradient, x.clone().ge_(edge).reshape(-1)) - gradient.sum())
+            near = torch.ops.aten.hardtanh_backward(gradient, x, edge - value, edge + value)
+            dx += near
+            moved.append(-near.sum())
+            grown.append(2 * torch.dot(gradient.reshape(-1), x.clone().ge_(edge).reshape(-1)) - total)
         damping = 1 / math.sqrt(x.numel())
-        return slope.mul_(gradients[0]), torch.stack(moved) * damping, torch.stack(grown) * damping, None, None
+        return dx, torch.stack(moved) * damping, torch.stack(grown) * damping, None, None
 
 
 class ActivationBases(LevelQuantizer):
