@@ -60,19 +60,20 @@ class Row:
 W1A1 = Binary(activations=True)
 W2A2 = FixedPoint(activation_bits=2, activation_scale="dyadic"), Ternary(scale="layer")
 ONE_BIT_INPUT = FixedPoint(input_bits=1, input_log2_scale=0)
+FC: dict[str, Any] = {"batch": 256, "teacher": 0.5, "temperature": 2.0}
 ROWS = {
     "tfc_float": Row("tfc", Recipe(), 40, 3e-3),
-    "tfc_w1a1": Row("tfc", Recipe(FixedPoint(), W1A1), 60, 3e-2, 95.5, batch=256, shift=0),
-    "tfc_w1a1_in1": Row("tfc", Recipe(ONE_BIT_INPUT, W1A1), 60, 3e-2, 94.5, batch=256, shift=0),
+    "tfc_w1a1": Row("tfc", Recipe(FixedPoint(), W1A1), 100, 1.5e-2, 95.5, shift=0, **FC),
+    "tfc_w1a1_in1": Row("tfc", Recipe(ONE_BIT_INPUT, W1A1), 100, 1.5e-2, 94.5, shift=0, **FC),
     "tfc_w2a2": Row("tfc", Recipe(*W2A2), 25, 5e-3, 97.0, batch=256),
     "sfc_float": Row("sfc", Recipe(), 15, 3e-3, batch=256),
     "sfc_w1a1": Row("sfc", Recipe(FixedPoint(), W1A1), 40, 1.5e-2, 98.0, batch=256, teacher=0.9, temperature=2.0),
-    "sfc_w2a2": Row("sfc", Recipe(*W2A2), 20, 5e-3, 98.8, batch=256, teacher=0.5, temperature=2.0),
+    "sfc_w2a2": Row("sfc", Recipe(*W2A2), 20, 5e-3, 98.8, **FC),
     "lenet5_norm_float": Row("lenet5_norm", Recipe(), 10, 3e-3, batch=256, shift=2),
     "lenet5_norm_w1a1": Row("lenet5_norm", Recipe(FixedPoint(), W1A1), 20, 5e-3, 99.1, batch=256),
     "lenet5_norm_ternary": Row("lenet5_norm", Recipe(FixedPoint(), Ternary()), 4, 1e-3, 99.3, batch=256),
     "lenet5_norm_log3": Row("lenet5_norm", Recipe(FixedPoint(), Logarithmic(bits=3)), 3, 1e-3, None, 0.2, batch=256),
-    "lenet5_norm_inq5": Row("lenet5_norm", Recipe(FixedPoint(), Incremental(bits=5)), 4, 1e-3, None, 0.0, batch=256),
+    "lenet5_norm_inq5": Row("lenet5_norm", Recipe(FixedPoint(), Incremental()), 6, 1e-3, None, 0.0, batch=256, shift=2),
 }
 
 
