@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from intaglio.ir.errors import DataError, RangeError
 from intaglio.methods.method import Method
-from intaglio.methods.quantizers import Grid
+from intaglio.methods.quantizers import Grid, WeightGrid
 
 Callback = Callable[[int, dict[str, float]], None]
 """Called after each epoch with its number (from 1) and its record: loss, lr, and top1 on the validation
@@ -257,8 +257,9 @@ class _Run:
 
 
 def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """Adam or SGD with momentum; scales of quantisers form a group without weight decay."""
-    grids = {id(m.log2_scale) for m in model.modules() if isinstance(m, Grid)}
+    """Adam or SGD with momentum; scales and levels of quantisers form a group without weight decay."""
+    quantizers = [m for m in model.modules() if isinstance(m, Grid | WeightGrid)]
+    grids = {id(parameter) for module in quantizers for parameter in module.parameters()}
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if id(p) not in grids], "weight_decay": settings.weight_decay},
