@@ -9,6 +9,7 @@ from intaglio.methods.incremental import Incremental
 from intaglio.methods.learned_bits import LearnedBits
 from intaglio.methods.logarithmic import Logarithmic
 from intaglio.methods.method import Choice, Method, SearchSpace, Span
+from intaglio.methods.minifloat import Minifloat
 from intaglio.methods.mixed_precision import MixedPrecision
 from intaglio.methods.multi_base import MultiBase
 from intaglio.methods.pact import Pact
@@ -28,6 +29,7 @@ __all__ = [
     "LearnedBits",
     "Logarithmic",
     "Method",
+    "Minifloat",
     "MixedPrecision",
     "MultiBase",
     "Pact",

@@ -8,6 +8,7 @@ from intaglio.methods.incremental import Incremental
 from intaglio.methods.learned_bits import LearnedBits
 from intaglio.methods.logarithmic import Logarithmic
 from intaglio.methods.method import Method
+from intaglio.methods.minifloat import Minifloat
 from intaglio.methods.mixed_precision import MixedPrecision
 from intaglio.methods.multi_base import MultiBase
 from intaglio.methods.pact import Pact
@@ -22,6 +23,7 @@ METHODS: tuple[type[Method], ...] = (
     Pact,
     Dorefa,
     BlockFloatingPoint,
+    Minifloat,
     Binary,
     Ternary,
     TrainedTernary,
