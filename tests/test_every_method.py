@@ -8,14 +8,33 @@ import torch.nn.functional as F
 from torch import nn
 
 from intaglio.ir.errors import RecipeError, StructureError
-from intaglio.methods import METHODS, Binary, Choice, Dorefa, FixedPoint, Method, MultiBase, Pact, Prune, Recipe, Span
+from intaglio.methods import (
+    METHODS,
+    Binary,
+    Choice,
+    Dorefa,
+    FixedPoint,
+    Logarithmic,
+    Method,
+    Minifloat,
+    MultiBase,
+    Pact,
+    Prune,
+    Recipe,
+    Span,
+)
 from intaglio.methods.format import Format
 from intaglio.methods.prune import mask_of
 from intaglio.methods.quantizers import Grid
 from intaglio.methods.stack import grid_of, integers
 from intaglio.trace import equal, lower
 
-KNOBS: dict[type[Method], dict[str, object]] = {Prune: {"sparsity": 0.6}, FixedPoint: {"weight_bits": 4}}
+KNOBS: dict[type[Method], dict[str, object]] = {
+    Prune: {"sparsity": 0.6},
+    FixedPoint: {"weight_bits": 4},
+    Minifloat: {"weights": "E3M2", "activations": "E3M3"},
+    Logarithmic: {"activation_bits": 3},
+}
 """Knobs without a default, and small ones for quick tests."""
 
 WITHOUT_ZERO: tuple[type[Method], ...] = (Binary, Dorefa, MultiBase)

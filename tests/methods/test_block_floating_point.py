@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from intaglio.ir.errors import RecipeError, ShapeError, UnsupportedLayer
+from intaglio.ir.errors import RecipeError, ShapeError, StructureError, UnsupportedLayer
 from intaglio.ir.ops import Align
 from intaglio.methods import BlockFloatingPoint, FixedPoint, Prune, Recipe
 from intaglio.methods.align import BlockAlign, align
@@ -297,7 +297,10 @@ def test_what_cannot_be_aligned():
     with pytest.raises(UnsupportedLayer, match=r"1: reads _0, which is not quantised.*FixedPoint"):
         Recipe(BlockFloatingPoint(activation_mantissa=3)).apply(half, x)
     dyadic = FixedPoint(activation_scale="dyadic", weight_bits=4)
-    model = Recipe(BlockFloatingPoint(activation_mantissa=3), dyadic).apply(model, 5 * x)
+    methods = BlockFloatingPoint(activation_mantissa=3), dyadic
+    with pytest.raises(StructureError, match=r"0_quantizer: a later method gave it a scale.*before BlockFloatingPoint"):
+        Recipe(*methods).apply(model, 5 * x)
+    model = Recipe(*methods, allow_loss=True).apply(model, 5 * x)
     with pytest.raises(UnsupportedLayer, match=r"1_align \(BlockAlign\): .* not a power of two"):
         lower(model, x[:1])
     with pytest.raises(RecipeError, match="width 8 must exceed activation_mantissa 8"):

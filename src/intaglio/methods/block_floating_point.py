@@ -32,7 +32,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, fx, nn
 from torch.fx import GraphModule, Node
 
-from intaglio.ir.errors import IntaglioError, ShapeError, UnsupportedLayer
+from intaglio.ir.errors import IntaglioError, ShapeError, StructureError, UnsupportedLayer
 from intaglio.methods.align import SMALLEST, BlockAlign
 from intaglio.methods.calibrate import log2_scale, observe
 from intaglio.methods.format import Format, quantised
@@ -138,6 +138,18 @@ class BlockFloatingPoint(Format):
         del name
         return BlockGrid(weight, min(self.block, weight.shape[1]), 1, self.weight_mantissa, self.exponent_bits)
 
+    def verify(self, model: nn.Module) -> None:
+        """Every selected weight is on a grid, and what is aligned on scales that are powers of two."""
+        super().verify(model)
+        assert isinstance(model, GraphModule)
+        for node in model.graph.nodes:
+            source = _quantizer(model, node) if isinstance(module_of(model, node), BlockAlign) else None
+            if source is not None and model.get_submodule(str(source.target)).mantissa != 1:
+                raise StructureError(
+                    f"{source.target}: a later method gave it a scale that is not a power of two, and the integers "
+                    f"behind it share exponents ({node.target}): put that method before BlockFloatingPoint"
+                )
+
     @classmethod
     def space(cls) -> SearchSpace:
         """Mantissa."""
@@ -159,7 +171,7 @@ class BlockFloatingPoint(Format):
 
     def _align(self, gm: GraphModule, reads: list[_Read], blocks: dict[str, int], batches: list[Tensor]) -> None:
         """Widen the quantisers before selected layers and align what the layers read."""
-        sources = [_quantizer(gm, read) for read in reads]
+        sources = [_integers(gm, read) for read in reads]
         self._widen(gm, sources, batches)
         for read, source in zip(reads, sources, strict=True):
             quantizer = gm.get_submodule(str(source.target))
@@ -247,15 +259,20 @@ def _passes(gm: GraphModule, node: Node, axes: int) -> bool:
     )
 
 
-def _quantizer(gm: GraphModule, read: _Read) -> Node:
-    """The quantiser whose integers a layer reads; UnsupportedLayer without one."""
-    node = read.source
+def _quantizer(gm: GraphModule, node: Node) -> Node | None:
+    """The quantiser whose integers a node passes on, if there is one."""
     while role_of(gm, node) == "passive":
         node = node.all_input_nodes[0]
-    if not isinstance(module_of(gm, node), ActivationQuantizer):
+    return node if isinstance(module_of(gm, node), ActivationQuantizer) else None
+
+
+def _integers(gm: GraphModule, read: _Read) -> Node:
+    """The quantiser whose integers a layer reads; UnsupportedLayer without one."""
+    node = _quantizer(gm, read.source)
+    if node is None:
         raise UnsupportedLayer(
-            f"{read.call.target}: reads {node.name}, which is not quantised, so there are no integers to align; put "
-            f"FixedPoint before this method, or leave the layer out with `select`"
+            f"{read.call.target}: reads {read.source.name}, which is not quantised, so there are no integers to align; "
+            f"put FixedPoint before this method, or leave the layer out with `select`"
         )
     return node
 
