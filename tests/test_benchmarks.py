@@ -139,3 +139,33 @@ def test_everyone_comes_in_every_place():
     rounds = [turn(list("abc"), number) for number in range(6)]
     assert all(sorted(order) == list("abc") for order in rounds)
     assert all(sorted(order[place] for order in rounds) == list("aabbcc") for place in range(3))
+
+
+def test_formats_train_the_pool_first_without_changing_a_result():
+    torch = importlib.import_module("torch")
+    formats = importlib.import_module("benchmarks.formats_mnist")
+    row = formats.ROWS["lenet5_norm_w1a1"]
+    assert formats.Recipe.from_yaml(row.recipe.to_yaml()) == row.recipe
+    torch.manual_seed(0)
+    x = torch.rand(8, 1, 28, 28)
+    model = row.recipe.apply(formats.MODELS[row.network](), x).eval()
+    pairs, before = formats.pooled(model), model(x)
+    assert pairs == [("relu1_quantizer", "pool1"), ("relu2_quantizer", "pool2")]
+    formats.exchange(model, pairs)
+    assert type(model.get_submodule("pool1")).__name__ == "SignQuantizer"
+    assert torch.equal(model(x), before)
+    formats.exchange(model, pairs)
+    assert formats.pooled(model) == pairs
+
+
+def test_formats_summary_counts_against_the_float_network_of_the_same_seed():
+    formats = importlib.import_module("benchmarks.formats_mnist")
+    times = {"train_wall_s": 1.0, "train_cpu_s": 1.0}
+    rows = [
+        {"row": "sfc_float", "seed": 0, "test_top1": 99.0, **times},
+        {"row": "sfc_w1a1", "seed": 0, "test_top1": 98.0, "graph_top1": 97.5, "mismatches.torch_graph": 3, **times},
+        {"row": "sfc_w1a1", "seed": 1, "test_top1": 98.1, **times},
+    ]
+    found = {entry["row"]: entry for entry in formats.summary(rows)}["sfc_w1a1"]
+    assert found["each"] == [97.5, 98.1] and found["loss_points"] == 1.5 and found["met"] is False
+    assert found["mismatches.torch_graph"] is None
