@@ -43,8 +43,9 @@ KNOBS: dict[str, dict[str, Any]] = {
     "fixed_point": {"weight_bits": 4, "activation_bits": 4},
     "binary": {"activations": True},
     "logarithmic": {"activation_bits": 3},
-    "minifloat": {"exponent_bits": 3, "mantissa_bits": 2, "activations": True},
-    "block_floating_point": {"block": 4, "mantissa_bits": 4, "activations": True, "select": ["4", "8", "10"]},
+    "minifloat": {"weights": "E3M2", "activations": "E3M2"},
+    "block_floating_point": {"block": 4, "activation_mantissa": 4},
+    "multi_base": {"activation_bases": 2},
 }
 """Knobs that give a method its own activations, and make it small."""
 

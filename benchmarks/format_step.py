@@ -21,11 +21,12 @@ EXTRA = {
     "binary_activations": "- binary: {activations: true}",
     "binary_stochastic": "- binary: {stochastic: true}",
     "logarithmic_activations": "- logarithmic: {activation_bits: 4}",
-    "minifloat_activations": "- minifloat: {activations: true}",
+    "minifloat_activations": "- minifloat: {activations: E3M4}",
     "block_floating_point_activations": "- block_floating_point: {block: 10, activation_mantissa: 5}",
     "fixed_point_4_bits": "- fixed_point: {weight_bits: 4, activation_bits: 4}",
     "fixed_point_per_channel": "- fixed_point: {per_channel: true}",
     "fixed_point_stochastic": "- fixed_point: {rounding: stochastic}",
+    "multi_base_activations": "- multi_base: {activation_bases: 3}",
     "learned_bits_per_weight": "- learned_bits: {granularity: weight}",
 }
 KNOBS = {"prune": "{sparsity: 0.9}", "block_floating_point": "{block: 10}"}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from intaglio.hardware.simulate import Backend
-from intaglio.ir.errors import DesignError, RecipeError, UnsupportedLayer
+from intaglio.ir.errors import DesignError, RecipeError, ShapeError, StructureError, UnsupportedLayer
 from intaglio.trace import equal, lower
 from support.check import Findings, check
 from support.random_graphs import RandomGraph
@@ -46,7 +46,7 @@ def network(seed: int, directory: Path, cxxrtl: bool | None = None) -> Outcome:
     try:
         model = made.recipe().apply(made, x)
         graph = lower(model, x[:1])
-    except (UnsupportedLayer, RecipeError) as error:  # what has no integer form, or no weights
+    except (UnsupportedLayer, RecipeError, ShapeError, StructureError) as error:  # no integer form, or a bad recipe
         return Outcome(seed, "network", skipped=str(error))
     wrong = equal(model, graph, x)
     inputs = graph.input_types[0].quantize(x.double().numpy().reshape(-1, *graph.input_types[0].shape))

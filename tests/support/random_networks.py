@@ -1,5 +1,7 @@
 """Random PyTorch networks with random recipes: where the whole road is tested, from torch to cycles."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -8,7 +10,23 @@ from intaglio.hardware.design import Fold
 from intaglio.hardware.folding import divisors
 from intaglio.ir import ops
 from intaglio.ir.graph import Graph
-from intaglio.methods import FixedPoint, Prune, Recipe
+from intaglio.methods import (
+    Binary,
+    BlockFloatingPoint,
+    Dorefa,
+    FixedPoint,
+    LearnedBits,
+    Logarithmic,
+    Method,
+    Minifloat,
+    MultiBase,
+    Pact,
+    Prune,
+    Recipe,
+    Ternary,
+    TrainedTernary,
+)
+from intaglio.methods.method import WEIGHTED
 
 
 class RandomNetwork(nn.Module):
@@ -130,22 +148,46 @@ class RandomNetwork(nn.Module):
         return x if self.chance(0.7) else 2 * x - 1
 
     def recipe(self) -> Recipe:
-        """A random recipe: perhaps pruned, then quantised to random widths."""
+        """A random recipe: perhaps pruned, quantised to random widths, and often one or two other number formats."""
         sparsity = float(self.random.choice([0.0, 0.0, 0.5, 0.9]))
-        prune = [Prune(sparsity=sparsity)] if sparsity else []
+        formats = [self._format() for _ in range(self.pick(0, 1, 1, 2))]
+        zeroless = any(isinstance(method, Binary | MultiBase | Dorefa) for method in formats)
+        prune = [Prune(sparsity=sparsity)] if sparsity and not zeroless else []
+        return Recipe(*prune, self._fixed_point(), *formats)
+
+    def _fixed_point(self) -> FixedPoint:
         weight_bits, activation_bits = self.pick(2, 3, 4, 6, 8, 12, 16), self.pick(2, 3, 4, 6, 8, 12, 16)
-        return Recipe(
-            *prune,
-            FixedPoint(
-                weight_bits=weight_bits,
-                activation_bits=activation_bits,
-                per_channel=self.chance(0.5),
-                weight_scale="dyadic" if self.chance(0.3) else "power_of_two",
-                input_bits=self.pick(1, 4, 8),
-                activation_scale="dyadic" if self.chance(0.2) else "power_of_two",
-                calibration="minmax",
-            ),
+        return FixedPoint(
+            weight_bits=weight_bits,
+            activation_bits=activation_bits,
+            per_channel=self.chance(0.5),
+            weight_scale="dyadic" if self.chance(0.3) else "power_of_two",
+            input_bits=self.pick(1, 4, 8),
+            activation_scale="dyadic" if self.chance(0.2) else "power_of_two",
+            calibration="minmax",
         )
+
+    def _format(self) -> Method:
+        """One of the number formats with random knobs, on all layers or those of one kind."""
+        layers = [name for name, module in self.named_modules() if isinstance(module, WEIGHTED)]
+        select = str(self.random.choice(layers)) if layers and self.chance(0.4) else "*"
+        some = self.chance(0.5)
+        makers: list[Callable[[], Method]] = [
+            lambda: Binary(select=select, activations=some, scale="channel"),
+            lambda: Ternary(select=select, scale="layer" if some else "channel"),
+            lambda: TrainedTernary(select=select, scale_bits=self.pick(2, 4)),
+            lambda: MultiBase(select=select, bases=self.pick(1, 2, 3)),
+            lambda: Logarithmic(select=select, bits=self.pick(3, 4), base="sqrt2" if some else 2,
+                                activation_bits=[None, 3, 4][self.pick(0, 1, 2)]),
+            lambda: Minifloat(select=select, weights=["E2M1", "E3M2", "E4M3"][self.pick(0, 1, 2)],
+                              activations="E3M2" if some else None),
+            lambda: BlockFloatingPoint(select=select, block=self.pick(1, 2, 4), weight_mantissa=self.pick(3, 5),
+                                       activation_mantissa=4 if some else None),
+            lambda: Dorefa(select=select, weight_bits=self.pick(1, 2, 3), activation_bits=self.pick(1, 2, 4)),
+            lambda: Pact(select=select, bits=self.pick(1, 2, 4)),
+            lambda: LearnedBits(select=select, granularity=["layer", "channel", "weight"][self.pick(0, 1, 2)]),
+        ]  # fmt: skip
+        return makers[self.pick(*range(len(makers)))]()
 
     def folding(self, graph: Graph) -> dict[str, Fold]:
         """A random folding of the lowered network."""
@@ -153,7 +195,8 @@ class RandomNetwork(nn.Module):
         for node in graph.nodes:
             if isinstance(node.op, ops.MatMul | ops.Conv2d):
                 inputs, outputs = node.op.weight.shape[1], node.op.weight.shape[0] // getattr(node.op, "groups", 1)
-                folds[node.name] = Fold(self.pick(*divisors(inputs)), self.pick(*divisors(outputs)))
+                simd, pe = self.pick(*divisors(inputs)), self.pick(*divisors(outputs))
+                folds[node.name] = Fold(simd, pe, self.chance(0.15))
             elif isinstance(node.op, ops.MaxPool | ops.SumPool):
                 folds[node.name] = Fold(self.pick(*divisors(node.type.shape[0])))
         return folds
