@@ -86,10 +86,11 @@ def test_a_falling_norm_negates_rows_of_weights(tmp_path):
     assert np.array_equal(found.graph.nodes[1].op.weight, weights.T * [[1], [-1], [1], [-1]])
 
 
-def test_signs_stay_where_something_else_reads_the_sums(tmp_path):
+@pytest.mark.parametrize("other", [lambda m, x: x, lambda m, x: m.quant(x, 8.0, 3)])
+def test_signs_stay_where_something_else_reads_the_sums(other, tmp_path):
     model = Model(6)
     wire = model.add("MatMul", model.x, np.eye(6) * 3)
-    path = model.save(tmp_path / "m.onnx", model.bipolar(model.add("Mul", wire, -1.0)), wire)
+    path = model.save(tmp_path / "m.onnx", model.bipolar(model.add("Mul", wire, -1.0)), other(model, wire))
     found = agree(path, VECTOR)
     assert np.array_equal(found.graph.node("MatMul_0").op.weight, np.eye(6) * 3)
 
@@ -102,6 +103,7 @@ def test_operations_are_the_cheapest_that_are_exact(tmp_path):
     wide = Type((3,), (-5000, 5000))
     assert op(VECTOR, lambda m: m.add("MatMul", m.quant(m.x, 1.0, 8), np.eye(6))) == ["MatMul"]
     assert op(wide, lambda m: m.quant(m.x, 300.0, 3)) == ["Threshold"]
+    assert op(Type((3,), (0, 255)), lambda m: m.bipolar(m.add("Sub", m.x, 99.0)))[0] == "Threshold"
     assert op(wide, lambda m: m.quant(m.x, 30.0, 8, mode="FLOOR")) == ["Requantize"]
     assert op(wide, lambda m: m.quant(m.add("Add", m.x, 0.1), 40.1, 8)) == ["Requantize"]
     # Half to even at every second limit is no line, so no multiplication will do.
@@ -145,6 +147,21 @@ def test_without_a_type_the_first_quantiser_is_the_input(tmp_path):
     found = read_qonnx(path)
     assert found.graph.input_types == (Type((2, 3, 3), (-18, 13), (Fraction(1, 4),)),)
     x = np.random.default_rng(0).normal(0, 3, (50, 2, 3, 3)).astype(np.float32)
+    same(found(*found.encode(x))[0], evaluate(path, x)[0])
+
+
+@pytest.mark.parametrize(("before", "span"), [
+    (lambda m: m.add("Clip", m.x, -0.6, 0.8), (-2, 3)),
+    (lambda m: m.add("Neg", m.add("Clip", m.x, -0.6, 0.8)), (-3, 2)),
+    (lambda m: m.add("Abs", m.x), (-16, 15)),
+    (lambda m: m.add("Mul", m.x, np.array([[0.0, 1.0]])), (-16, 15)),
+])  # fmt: skip
+def test_what_comes_before_the_first_quantiser_bounds_the_input(before, span, tmp_path):
+    model = Model(2)
+    path = model.save(tmp_path / "m.onnx", model.quant(before(model), 0.25, 5))
+    found = read_qonnx(path)
+    assert found.graph.input_types[0].range == span
+    x = np.random.default_rng(0).normal(0, 2, (50, 2)).astype(np.float32)
     same(found(*found.encode(x))[0], evaluate(path, x)[0])
 
 
@@ -210,6 +227,28 @@ def test_steps_between_long_scales_are_what_they_mean(between, tmp_path):
     x = draw(of, 5)
     for sample, mine in zip(x, found(x)[0], strict=True):
         assert np.allclose(mine, evaluate(path, (sample[None] / 16).astype(np.float32))[0][0], atol=1e-5)
+
+
+def test_steps_off_the_scale_are_refused_even_then(tmp_path):
+    model = Model(3, 4, 4)
+    wire = model.add("Add", model.quant(model.x, 0.1, 5), 0.033)
+    path = model.save(tmp_path / "m.onnx", model.add("Conv", wire, np.ones((1, 3, 1, 1))))
+    with pytest.raises(UnsupportedLayer, match=r"Conv_2 \(Conv\).*quantise it first"):
+        read_qonnx(path, Type((3, 4, 4), (-9, 9)), exact=False)
+
+
+@pytest.mark.parametrize(("build", "name"), [
+    (lambda m: m.add("Add", m.quant(m.x, 0.1, 5), m.quant(m.x, 0.1, 6)), "Add_2"),
+    (lambda m: m.add("GlobalAveragePool", m.x), "GlobalAveragePool_0"),
+    (lambda m: m.add("Conv", m.x, np.full((1, 1, 64, 64), 3.0)), "Conv_0"),
+])  # fmt: skip
+def test_other_sums_that_may_round(build, name, tmp_path):
+    """Values that are no multiples themselves; sums of 4096 values in units of three."""
+    model = Model(1, 64, 64)
+    path, of = model.save(tmp_path / "m.onnx", build(model)), Type((1, 64, 64), (0, 2047), (Fraction(3),))
+    with pytest.raises(RangeError, match=f"{name} .*exact=False"):
+        read_qonnx(path, of)
+    assert read_qonnx(path, of, exact=False).rounded == (name,)
 
 
 def test_exactness_is_a_matter_of_mantissas(tmp_path):

@@ -193,8 +193,10 @@ class Scope:
         """The Graph's Input is what the first quantiser makes of the file's."""
         if any(encoder.name == x.name for encoder in self.state.encoders):
             raise self.fail(f"input {x.name!r} is quantised twice: give input_type, the Type it carries")
-        monotone = directions(x.steps).all()
-        ends = run((*(x.steps if monotone else ()), *levels.steps), np.array([[-np.inf, np.inf]], np.float32))
+        everything = np.array([[-np.inf, np.inf]], np.float32)
+        ends = run((*x.steps, *levels.steps), everything)
+        if not np.isfinite(ends).all() or not directions(x.steps).all():
+            ends = run(levels.steps, everything)
         if not np.isfinite(ends).all():
             raise self.fail(f"its levels have no end, so input {x.name!r} needs input_type, the Type it carries")
         wire = Type(canonical(x.shape), (int(ends.min()) - levels.zero, int(ends.max()) - levels.zero), levels.scale)
