@@ -13,7 +13,7 @@ from intaglio.methods import FixedPoint, Recipe
 from intaglio.methods.freeze import freeze
 from intaglio.methods.quantizers import ActivationQuantizer, LevelQuantizer
 from intaglio.methods.stack import integers
-from intaglio.methods.staircase import staircase
+from intaglio.methods.staircase import Staircase, staircase
 from intaglio.trace import equal, lower
 
 
@@ -122,3 +122,15 @@ def test_thresholds_are_rounded_up_so_that_no_comparison_changes() -> None:
     never = staircase(quantizer, [0.0], [0.4]).thresholds.item()
     always = staircase(quantizer, [0.0], [0.5]).thresholds.item()
     assert (never, always) == (math.inf, -math.inf)
+
+
+def test_a_clip_before_uneven_levels_narrows_them() -> None:
+    """Q(clip(x, 0, 0.8)): the level of the end, not the integer nearest to it."""
+    model = nn.Sequential(nn.Linear(4, 6), nn.Hardtanh(0, 0.8), nn.Linear(6, 3))
+    x = torch.rand(30, 4, generator=torch.Generator().manual_seed(0)) * 8 - 4
+    small = Recipe(FixedPoint(activation_bits=4)).apply(model, x).eval()
+    names = [str(node.target) for node in small.graph.nodes]
+    small.set_submodule(names[names.index("1") + 1], Uneven())
+    steps = freeze(small).get_submodule(names[names.index("1") + 1])
+    assert isinstance(steps, Staircase) and steps.values.tolist() == [0, 1, 2]
+    assert equal(small, lower(small, x[:1]), x) == 0

@@ -11,7 +11,6 @@ at most 2**-8); anywhere else it becomes an Affine with a 12-bit mantissa.
 """
 
 import copy
-import math
 from fractions import Fraction
 
 import numpy as np
@@ -23,7 +22,7 @@ from intaglio.ir.errors import UnsupportedLayer
 from intaglio.methods.grid import OFFSET_GRID, fractions, round_mantissa, unit
 from intaglio.methods.method import WEIGHTED, require_finite
 from intaglio.methods.network import Affine, SumPool, is_reshape, module_of, trace
-from intaglio.methods.placement import only_user
+from intaglio.methods.placement import only_user, role_of
 from intaglio.methods.quantizers import ActivationQuantizer, LevelQuantizer
 from intaglio.methods.stack import integers
 from intaglio.methods.staircase import MOST_LEVELS, Staircase, staircase
@@ -245,11 +244,10 @@ def _clips(gm: GraphModule) -> None:
         if not isinstance(quantizer, ActivationQuantizer):
             continue
         low = 0.0 if isinstance(clip, nn.ReLU) else float(clip.min_val)  # type: ignore[arg-type]
-        bounds = quantizer.low, quantizer.high
-        quantizer.low = quantizer.quantize(Fraction(low))
+        lowest = quantizer.quantize(Fraction(low))
         if isinstance(clip, nn.Hardtanh):
-            ceiling = math.floor(Fraction(float(clip.max_val)) * quantizer.reciprocal + Fraction(1, 2))
-            quantizer.high = min(max(ceiling, bounds[0]), bounds[1])
+            quantizer.high = quantizer.quantize(Fraction(float(clip.max_val)))
+        quantizer.low = lowest
         _erase(gm, node)
 
 
@@ -272,7 +270,7 @@ def _leaves(node: Node) -> bool:
 def _accumulator_grid(gm: GraphModule, node: Node, layer: nn.Module) -> Fraction:
     """The unit of a layer's sums, if its input comes from a quantiser through pools and reshapes."""
     source = node.all_input_nodes[0]
-    while is_reshape(source) or isinstance(module_of(gm, source), nn.MaxPool1d | nn.MaxPool2d | nn.Flatten | nn.ReLU):
+    while role_of(gm, source) == "passive" or isinstance(module_of(gm, source), nn.ReLU):
         source = source.all_input_nodes[0]
     quantizer = module_of(gm, source)
     if not isinstance(quantizer, ActivationQuantizer | Staircase):
