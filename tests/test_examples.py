@@ -25,7 +25,7 @@ SCRIPTS = {
     "01_quantise_digits.py": (["1"], r"float32 .*\n8 bits, .*\n4 bits, .*\n3 bits, .*%\n$"),
     "02_prune_and_compare.py": (["1"], r"(?s)0% zero.*\(dense.*90% zero.*\(sparse"),
     "03_from_torch_to_verilog.py": (["20", "{}"], r"ig_top\.sv: \d+ cycles(?s:.*): 0 of 1000 outputs differ\n$"),
-    "04_fold_for_a_budget.py": (["{}"], r"443 more than the budget of 500(?s:.*) (\d+) cycles .*: \1; 0 outputs"),
+    "04_fold_for_a_budget.py": (["{}"], r"427 more than the budget of 500(?s:.*) (\d+) cycles .*: \1; 0 outputs"),
     "05_read_measurements.py": (["{}"], r"(?s)top1 .*%.*is the hardware the network\? +yes.*simulated: +0\n"),
     "06_exchange_qonnx.py": (["1", "{}"], r"exact: True; outputs that differ: 0 of 3600\nas hardware: \d+ cycles"),
 }
