@@ -9,6 +9,7 @@ CLAIMS = {
     "golden_speed": "the golden model's samples per second beside torch, qonnx, hls4ml and da4ml",
     "qat_step": "processor time of a 4-bit training step over the float step's, beside Brevitas",
     "format_step": "processor time of a training step of every number format over the float step's",
+    "area_per_mac": "look-up tables of a multiply-accumulate on ECP5 by number format, portable and bound",
     "nngen": "area and cycles of the int8 jet MLP on ECP5 beside NNgen",
     "equality": "PyTorch = Graph = simulated hardware on MNIST, and modelled = simulated cycles",
     "format_equality": "every method, alone and in ordered pairs: PyTorch = Graph = simulated hardware (= netlist)",
