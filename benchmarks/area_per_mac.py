@@ -82,8 +82,9 @@ def figure(lane: Lane, bound: bool) -> dict[str, Any]:
     return {
         "lane": lane.name, "simd": lane.simd, "bound": bound, "per_mac": made.lut4_eq / lane.simd,
         "lut4_eq": made.lut4_eq, "lut4": made.lut, "ccu2c": made.carry, "ff": made.ff,
-        "ff_per_mac": made.ff / lane.simd, "dsp": made.dsp, "bram": made.bram, "dpr16x4": made.dpr, "acc_bits": lane.acc, "flags": made.flags,
-        "tool": made.tool, "checked": check(lane) if bound and lane.simd == 8 else 0,
+        "ff_per_mac": made.ff / lane.simd, "dsp": made.dsp, "bram": made.bram, "dpr16x4": made.dpr,
+        "acc_bits": lane.acc, "flags": made.flags, "tool": made.tool,
+        "checked": check(lane) if bound and lane.simd == 8 else 0,
     }  # fmt: skip
 
 
