@@ -18,16 +18,24 @@ from intaglio.hardware.simulate import build
 from intaglio.hardware.synthesize import synthesize
 from intaglio.ir.errors import ToolError
 
-BINDINGS = sorted((LIBRARY / "ecp5").glob("*.sv"))
+ECP5 = LIBRARY / "ecp5"
+BINDINGS = {path.stem for path in ECP5.glob("*.sv") if (LIBRARY / path.name).exists()}
 # SIMD, A_BITS, A_SIGNED, REGISTERS of ig_plane, each for every KIND.
 PLANES = ((1, 3, 1, 0), (2, 1, 0, 1), (2, 2, 1, 0), (3, 1, 0, 3), (4, 2, 0, 2), (5, 2, 1, 1), (6, 3, 1, 4),
           (7, 2, 0, 5), (8, 3, 0, 0), (8, 1, 0, 7), (9, 2, 1, 2), (12, 1, 0, 4), (15, 1, 0, 10))  # fmt: skip
+SHIFTS = (
+    {"SIMD": 1, "A_BITS": 2, "W_BITS": 3, "W_EXP_BITS": 1},
+    {"SIMD": 2, "A_BITS": 2, "A_SIGNED": 1, "W_BITS": 4, "W_EXP_BITS": 2},
+    {"SIMD": 3, "A_BITS": 3, "A_EXP_BITS": 2, "W_BITS": 3, "W_EXP_BITS": 0},
+    {"SIMD": 4, "A_BITS": 3, "A_EXP_BITS": 2, "W_BITS": 5, "W_EXP_BITS": 3},
+)
 INSTANCES = (
     ("ig_dot", "SIMD(6), .A_BITS(8), .W_BITS(4)", 48, 24, 15),
     ("ig_dot", "SIMD(9), .A_BITS(3), .A_SIGNED(1), .W_BITS(2)", 27, 18, 9),
     ("ig_dot_binary", "SIMD(32), .A_BITS(1)", 32, 32, 7),
     ("ig_dot_binary", "SIMD(7), .A_BITS(5), .A_SIGNED(1)", 35, 7, 9),
     ("ig_dot_ternary", "SIMD(8), .A_BITS(4)", 32, 16, 8),
+    ("ig_dot_shift", "SIMD(4), .A_BITS(5), .W_BITS(5), .W_EXP_BITS(3)", 20, 20, 19),
     ("ig_dot_bases", "SIMD(5), .A_BITS(4), .COEFFICIENTS({{-32'd3, 32'd7}})", 20, 10, 40),
 )
 
@@ -39,22 +47,21 @@ def header(path: Path) -> str:
     return found[0]
 
 
-def proof(kind: int, simd: int, a_bits: int, a_signed: int, registers: int) -> str:
+def proof(module: str, values: dict[str, int], latency: int) -> str:
     """Script: after the latency both give the same, whatever was in their registers and came in meanwhile."""
-    latency = 1 + (registers & ((1 << (simd - 1).bit_length()) - 1)).bit_count()
-    values = {"SIMD": simd, "A_BITS": a_bits, "A_SIGNED": a_signed, "KIND": kind, "REGISTERS": registers}
     sets = " ".join(f"-set {name} {value}" for name, value in values.items())
-    design = f"chparam {sets} ig_plane\nhierarchy -top ig_plane\nproc\nflatten\nopt_clean"
+    others = "ig_tree.sv ig_multiply.sv"
+    design = f"chparam {sets} {module}\nhierarchy -top {module}\nproc\nflatten\nopt_clean"
     return f"""design -reset
-read_verilog -sv -defer ig_plane.sv ig_tree.sv
+read_verilog -sv -defer {module}.sv {others}
 {design}
 design -save portable
 design -reset
 read_verilog -sv -overwrite +/ecp5/cells_sim.v
-read_verilog -sv -defer bound.sv
+read_verilog -sv -defer bound.sv ig_chains.sv {others}
 {design}
-design -copy-from portable -as portable ig_plane
-miter -equiv -flatten -make_outputs portable ig_plane both
+design -copy-from portable -as portable {module}
+miter -equiv -flatten -make_outputs portable {module} both
 hierarchy -top both
 async2sync
 opt -full
@@ -62,10 +69,22 @@ sat -verify -seq {latency + 1} -prove-skip {latency} -prove trigger 0 both
 """
 
 
-def prove(work: Path, script: str, bound: str) -> None:
-    for name in ("ig_plane.sv", "ig_tree.sv"):
-        (work / name).write_text((LIBRARY / name).read_text())
-    (work / "bound.sv").write_text(bound)
+def plane(kind: int, simd: int, a_bits: int, a_signed: int, registers: int) -> str:
+    values = {"SIMD": simd, "A_BITS": a_bits, "A_SIGNED": a_signed, "KIND": kind, "REGISTERS": registers}
+    levels = (1 << (simd - 1).bit_length()) - 1
+    return proof("ig_plane", values, 1 + (registers & levels).bit_count())
+
+
+def shift(values: dict[str, int]) -> str:
+    return proof("ig_dot_shift", values, 2 - -(values["SIMD"] - 1).bit_length() // 2)
+
+
+def prove(work: Path, script: str, module: str, wrong: tuple[str, str] = ("", "")) -> None:
+    """Run proofs; `wrong`: what to write instead of what in the binding's carry cells."""
+    for name in (module, "ig_tree", "ig_multiply"):
+        (work / f"{name}.sv").write_text((LIBRARY / f"{name}.sv").read_text())
+    (work / "bound.sv").write_text((ECP5 / f"{module}.sv").read_text())
+    (work / "ig_chains.sv").write_text((ECP5 / "ig_chains.sv").read_text().replace(*wrong))
     tools.yosys(script, work)
 
 
@@ -93,22 +112,30 @@ def words_of(rtl: Rtl, frames: int) -> Words:
 
 def test_a_binding_has_the_boundary_of_the_portable_module():
     assert BINDINGS
-    for path in BINDINGS:
-        assert header(path) == header(LIBRARY / path.name)
-        assert len(path.read_text().splitlines()) <= 400
+    for module in BINDINGS:
+        assert header(ECP5 / f"{module}.sv") == header(LIBRARY / f"{module}.sv")
+
+
+def test_bindings_are_short_and_every_file_belongs_to_one():
+    text = {path.stem: path.read_text() for path in ECP5.glob("*.sv")}
+    assert all(len(lines.splitlines()) <= 400 for lines in text.values())
+    for helper in text.keys() - BINDINGS:
+        assert any(f"\n  {helper} #(" in text[module] for module in BINDINGS), helper
 
 
 @pytest.mark.parametrize("kind", range(3))
 def test_planes_are_proved_equal(kind: int, tmp_path: Path):
-    bound = (LIBRARY / "ecp5" / "ig_plane.sv").read_text()
-    prove(tmp_path, "".join(proof(kind, *plane) for plane in PLANES), bound)
+    prove(tmp_path, "".join(plane(kind, *values) for values in PLANES), "ig_plane")
+
+
+def test_shifts_are_proved_equal(tmp_path: Path):
+    prove(tmp_path, "".join(map(shift, SHIFTS)), "ig_dot_shift")
 
 
 @pytest.mark.parametrize(("kind", "table", "wrong"), [(0, "7888", "7880"), (1, "6996", "6997"), (2, "6996", "e996")])
 def test_a_wrong_table_is_seen_by_the_proof(kind: int, table: str, wrong: str, tmp_path: Path):
-    bound = (LIBRARY / "ecp5" / "ig_plane.sv").read_text()
     with pytest.raises(ToolError, match="proof did fail"):
-        prove(tmp_path, proof(kind, 5, 2, 0, 1), bound.replace(f"16'h{table}", f"16'h{wrong}"))
+        prove(tmp_path, plane(kind, 5, 2, 0, 1), "ig_plane", (f"16'h{table}", f"16'h{wrong}"))
 
 
 def test_the_binding_is_used_and_its_netlist_runs_like_the_portable_rtl(tmp_path: Path):
@@ -128,6 +155,8 @@ def test_the_binding_is_used_and_its_netlist_runs_like_the_portable_rtl(tmp_path
 
 def test_only_the_technology_that_has_one_gets_a_binding(tmp_path: Path):
     rtl = dots(tmp_path)
-    assert [path.name for path in rtl.bound("ecp5").sources] == [path.name for path in rtl.sources]
-    assert LIBRARY / "ecp5" / "ig_plane.sv" in rtl.bound("ecp5").sources
+    bound = {path.name: path for path in rtl.bound("ecp5").sources}
+    assert set(bound) == {path.name for path in rtl.sources} | {"ig_chains.sv"}
+    assert bound["ig_plane.sv"] == ECP5 / "ig_plane.sv"
+    assert bound["ig_tree.sv"] == LIBRARY / "ig_tree.sv"
     assert rtl.bound("ice40") == rtl

@@ -63,11 +63,19 @@ class Rtl:
 
     def bound(self, technology: str) -> "Rtl":
         """The same design with the modules that are written for a technology, a family of devices: the file of that
-        name in the folder `technology` beside a source takes its place. They compute the same, of cells that only
-        that family has (rtl/README.md), so they are for its synthesis, not for simulation.
+        name in the folder `technology` beside a source takes its place, and brings the files there that it needs.
+        They compute the same, of cells that only that family has (rtl/README.md), so they are for its synthesis, not
+        for simulation.
         """
-        special = ((path, path.parent / technology / path.name) for path in self.sources)
-        return replace(self, sources=tuple(other if other.is_file() else path for path, other in special))
+        sources: list[Path] = []
+        for path in self.sources:
+            special = path.parent / technology / path.name
+            if special.is_file():
+                text = special.read_text()
+                parts = (special.parent / f"{name}.sv" for name in re.findall(r"\b(ig_\w+) *#\(", text))
+                sources += [part for part in parts if part.is_file() and part not in sources]
+            sources.append(special if special.is_file() else path)
+        return replace(self, sources=tuple(dict.fromkeys(sources)))
 
     def digest(self) -> str:
         """SHA-256 (hex) of all that decides what the design does: streams, sources, memories."""

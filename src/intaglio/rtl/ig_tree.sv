@@ -4,8 +4,7 @@
 // elements, there are clog2(COUNT) levels). 0 makes it combinational. No handshake.
 //
 // Every node is as wide as its own largest value. With SHIFT = 1 the low bits of the lower operand pass an addition
-// unchanged and cost no adder. Unsigned elements of one or two bits are added by logic: it is smaller than a carry
-// chain, and merges with the logic in front of it.
+// unchanged and cost no adder.
 module ig_tree #(
   parameter int unsigned COUNT = 4,      // number of elements
   parameter int unsigned BITS = 8,       // bits of an element
@@ -24,13 +23,6 @@ module ig_tree #(
   function automatic int unsigned width(input int unsigned k);
     if (SHIFT == 0 || k == 0) width = BITS + k;
     else width = BITS + ((1 << k) < COUNT ? (1 << k) : COUNT);
-  endfunction
-
-  // Sum of two elements of at most two bits.
-  function automatic logic [2:0] add_bits(input logic [2:0] x, input logic [2:0] y);
-    logic carry;
-    carry = x[0] & y[0];
-    add_bits = x ^ y ^ {(x[1] & y[1]) | (carry & (x[1] | y[1])), carry, 1'b0};
   endfunction
 
   for (genvar k = 0; k <= Levels; k++) begin : g_level
@@ -69,9 +61,7 @@ module ig_tree #(
           end else begin : g_high
             assign high = High'(below[(2*j+1)*BitsBelow+:BitsBelow]);
           end
-          if (SIGNED == 0 && SHIFT == 0 && High <= 3) begin : g_logic
-            assign sum_d[j*Bits+:High] = High'(add_bits(3'(low), 3'(high)));
-          end else if (Negative && Tail == 1) begin : g_subtract
+          if (Negative && Tail == 1) begin : g_subtract
             assign sum_d[j*Bits+Shift+:High] = low - high;
           end else begin : g_sum
             assign sum_d[j*Bits+Shift+:High] = low + high;
