@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ("golden_speed", "qat_step", "nngen", "qonnx_tfc")
+SCRIPTS = ("golden_speed", "qat_step", "nngen", "qonnx_tfc", "area_per_mac")
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def importable(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
 
 
-@pytest.mark.parametrize("name", ("__main__", "area", "machine", "networks", "peers", "records", *SCRIPTS))
+@pytest.mark.parametrize("name", ("__main__", "area", "lanes", "machine", "networks", "peers", "records", *SCRIPTS))
 def test_imports(name):
     module = importlib.import_module(f"benchmarks.{name}")
     assert module.__doc__
