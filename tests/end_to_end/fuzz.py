@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import traceback
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib import metadata
 from pathlib import Path
@@ -47,6 +48,8 @@ def summary(records: list[dict]) -> dict:
     return {
         "checked": {kind: sum(r["kind"] == kind for r in checked) for kind in fuzz.KINDS},
         "with_cxxrtl": sum(r["cxxrtl"] for r in checked),
+        "with_netlist": sum(r["netlist"] for r in checked),
+        "networks_by_method": dict(sorted(Counter(name for r in checked for name in set(r["methods"])).items())),
         "skipped": {f"{r['kind']} {r['seed']}": r["skipped"] for r in records if r["skipped"]},
         "problems": {f"{r['kind']} {r['seed']}": r["problems"] for r in records if r["problems"]},
         "cycle_error": {

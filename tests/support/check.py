@@ -9,7 +9,10 @@ import numpy as np
 from intaglio.cost.cycles import longest_interval
 from intaglio.hardware.design import Design, Fold, carve
 from intaglio.hardware.emit import emit
+from intaglio.hardware.netlist import netlist
+from intaglio.hardware.rtl import Rtl
 from intaglio.hardware.simulate import Backend, Simulator, build
+from intaglio.hardware.synthesize import synthesize
 from intaglio.hardware.verify import compare
 from intaglio.ir.graph import Graph
 
@@ -24,6 +27,7 @@ class Findings:
     latency: tuple[int, int] = (0, 0)
     interval: tuple[int, int] = (0, 0)
     units: int = 0
+    netlist: bool = False
 
     def note(self, condition: bool, text: str) -> None:
         """Record `text` unless `condition` holds."""
@@ -39,8 +43,12 @@ def check(
     seed: int = 0,
     dsp: bool = True,
     backends: tuple[Backend, ...] = ("verilator",),
+    netlist_units: int = 0,
 ) -> Findings:
-    """Carve, emit and simulate `graph`; compare data and cycles. `inputs` needs at least three frames."""
+    """Carve, emit and simulate `graph`; compare data and cycles. `inputs` needs at least three frames.
+
+    Designs of at most `netlist_units` units are synthesised for an ECP5, too, and the netlist simulated.
+    """
     design = carve(graph, folding, dsp)
     rtl = emit(design, directory)
     findings = Findings(units=len(design.units))
@@ -49,6 +57,8 @@ def check(
         _saturated(design, simulator, inputs, findings, backend)
         _isolated(design, simulator, inputs, findings, backend)
         _stalled(design, simulator, inputs, findings, backend, seed)
+    if len(design.units) <= netlist_units:
+        _netlist(design, rtl, inputs, findings, dsp)
     return findings
 
 
@@ -80,6 +90,12 @@ def _isolated(design: Design, simulator: Simulator, inputs: np.ndarray, findings
     latencies = set((result.trace.last_out - result.trace.first_in).tolist())
     findings.note(latencies == {design.latency}, f"{tag}: latency modelled {design.latency}, simulated {latencies}")
     findings.latency = (design.latency, max(latencies))
+
+
+def _netlist(design: Design, rtl: Rtl, inputs: np.ndarray, findings: Findings, dsp: bool) -> None:
+    result = compare(design, build(netlist(rtl, synthesize(rtl, "ecp5", dsp=dsp)), optimise=0), inputs)
+    findings.note(result.equal, f"netlist: {result.mismatches} of {result.values} differ, {result.trace.violations}")
+    findings.netlist = True
 
 
 def _stalled(design: Design, simulator: Simulator, inputs: np.ndarray, findings: Findings, tag: str, seed: int) -> None:

@@ -4,7 +4,7 @@
 writes the record. The tests run a part that rotates with the day.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from support.random_networks import RandomNetwork
 
 FRAMES = 6
 CXXRTL_EVERY = 30
+NETLIST_EVERY = 10
+NETLIST_UNITS = 8  # larger designs take minutes
 
 
 @dataclass(frozen=True)
@@ -33,32 +35,40 @@ class Outcome:
     interval: tuple[int, int] = (0, 0)
     units: int = 0
     cxxrtl: bool = False
+    netlist: bool = False
+    methods: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """JSON-ready values."""
         return asdict(self)
 
 
-def network(seed: int, directory: Path, cxxrtl: bool | None = None) -> Outcome:
-    """A random PyTorch network: torch = Graph = RTL, and the cycles."""
+def network(seed: int, directory: Path, cxxrtl: bool | None = None, gates: bool | None = None) -> Outcome:
+    """A random PyTorch network: torch = Graph = RTL, and the cycles; every tenth small one as the ECP5 netlist, too."""
     made = RandomNetwork(seed).eval()
     x = made.samples(FRAMES)
     try:
-        model = made.recipe().apply(made, x)
+        recipe = made.recipe()
+        model = recipe.apply(made, x)
         graph = lower(model, x[:1])
     except (UnsupportedLayer, RecipeError, ShapeError, StructureError) as error:  # no integer form, or a bad recipe
         return Outcome(seed, "network", skipped=str(error))
     wrong = equal(model, graph, x)
     inputs = graph.input_types[0].quantize(x.double().numpy().reshape(-1, *graph.input_types[0].shape))
     backends = _backends(seed, cxxrtl)
+    gates = seed % NETLIST_EVERY == 0 if gates is None else gates
     try:
-        findings = check(graph, made.folding(graph), inputs, directory, seed, dsp=bool(seed % 2), backends=backends)
+        findings = check(
+            graph, made.folding(graph), inputs, directory, seed, dsp=bool(seed % 2), backends=backends,
+            netlist_units=NETLIST_UNITS if gates else 0,
+        )  # fmt: skip
     except DesignError as error:  # the one kind of network that has integers but no hardware
         if "a window carries at most" not in str(error):
             raise
         return Outcome(seed, "network", skipped=str(error))
     findings.note(wrong == 0, f"torch and Graph differ in {wrong} outputs")
-    return _outcome(seed, "network", findings, backends)
+    names = tuple(method.key() for method in recipe.methods)
+    return replace(_outcome(seed, "network", findings, backends), methods=names)
 
 
 def graph(seed: int, directory: Path, cxxrtl: bool | None = None) -> Outcome:
@@ -89,6 +99,7 @@ def _outcome(seed: int, kind: str, findings: Findings, backends: tuple[Backend, 
         findings.interval,
         findings.units,
         "cxxrtl" in backends,
+        findings.netlist,
     )
 
 

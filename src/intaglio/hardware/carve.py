@@ -143,7 +143,7 @@ def elementwise_stage(
             table.in_block_ram(spare_luts),
         )
     if isinstance(op, Threshold):
-        levels, base = _levels(node.name, op, span, in_bits, in_signed)
+        levels, base = _levels(node, op, span, in_bits, in_signed)
         count = levels.shape[1]
         rows = np.broadcast_to(levels, (channels.size, count))[channels] if len(levels) > 1 else levels[[0] * lanes]
         if SEARCHED[0] <= count <= SEARCHED[1]:
@@ -182,23 +182,26 @@ def search_tables(rows: IntArray, in_bits: int) -> tuple[Memory, ...]:
     return tuple(tables)
 
 
-def _levels(name: str, op: Threshold, span: tuple[int, int], in_bits: int, in_signed: bool) -> tuple[IntArray, int]:
-    """Thresholds between which inputs of the proved `span` can lie, and the base that the ones below them add up to."""
+def _levels(
+    node: Node, op: Threshold, span: tuple[int, int], in_bits: int, in_signed: bool
+) -> tuple[IntArray, int]:
+    """The thresholds that lead to outputs of the proved range, and the base that the ones below them add up to.
+
+    `span` is the range of the inputs, to which thresholds are clipped: wider than what the range of the outputs was
+    proved for where inputs exceed the true sums by constants.
+    """
     low, high = span
-    below: npt.NDArray[np.bool_] = np.all(op.thresholds <= low, axis=0)
-    if below.all():
-        below[-1] = False  # a unit has at least one threshold
-    reached: npt.NDArray[np.bool_] = np.any(op.thresholds <= high, axis=0)
-    reached[int(below.sum())] = True
-    kept = op.thresholds[:, ~below & reached]
-    base = op.base + int(below.sum())
+    first, last = (end - op.base for end in node.type.range)
+    if first == last:  # a unit has at least one threshold
+        first, last = (first - 1, last) if first else (first, last + 1)
+    kept = op.thresholds[:, first:last]
     levels = np.clip(kept, low, high + 1)
     if not in_signed and levels.max() >= 1 << in_bits:
         raise DesignError(
-            f"{name}: a threshold of some channels lies above every input, which has no sign; "
+            f"{node.name}: a threshold of some channels lies above every input, which has no sign; "
             "use the same thresholds for all channels, or a requantize"
         )
-    return levels, base
+    return levels, op.base + first
 
 
 def _per_channel(multiplier: IntArray, offset: IntArray, channels: IntArray, lanes: int) -> tuple[IntArray, IntArray]:

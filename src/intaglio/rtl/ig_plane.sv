@@ -22,6 +22,10 @@ module ig_plane #(
   input  logic [SIMD-1:0][WBits-1:0]  w_i,
   output logic [SumBits-1:0]          sum_o  // signed if activations are
 );
+  function automatic logic [2:0] count_four(input logic [3:0] x);
+    count_four = {&x, (x[0] & x[1]) ^ (x[2] & x[3]) ^ ((x[0] ^ x[1]) & (x[2] ^ x[3])), ^x};
+  endfunction
+
   logic [SIMD*A_BITS-1:0] lanes;
 
   for (genvar s = 0; s < SIMD; s++) begin : g_lane
@@ -48,9 +52,56 @@ module ig_plane #(
     end
   end
 
-  ig_tree #(
-    .COUNT(SIMD), .BITS(A_BITS), .SIGNED(A_SIGNED), .SHIFT(0), .NEGATE(0), .REGISTERS(REGISTERS)
-  ) u_tree (
-    .clk_i, .x_i(lanes), .sum_o
-  );
+  if (A_BITS == 1 && A_SIGNED == 0 && SIMD > 4) begin : g_count
+    // Bits are counted by eights, with the latency of three levels of a tree: of each pair, whether one bit is set or
+    // both are; then the pairs of each sort. As few pairs are of one sort if many are of the other, the sum takes two
+    // look-up tables with four inputs, and all of it 16; a tree takes 19.
+    localparam int unsigned Groups = (SIMD + 7) / 8;
+    logic [8*Groups-1:0] bits;
+    logic [4*Groups-1:0] counts;
+    assign bits = (8 * Groups)'(lanes);
+
+    for (genvar g = 0; g < Groups; g++) begin : g_group
+      logic [3:0] one_d, one, both_d, both, count_d, count;
+      logic [2:0] ones_d, ones, boths_d, boths;
+      for (genvar i = 0; i < 4; i++) begin : g_pair
+        assign one_d[i] = bits[8*g+2*i] ^ bits[8*g+2*i+1];
+        assign both_d[i] = bits[8*g+2*i] & bits[8*g+2*i+1];
+      end
+      assign ones_d = count_four(one);
+      assign boths_d = count_four(both);
+      assign count_d[1:0] = {ones[1] ^ boths[0], ones[0]};
+      assign count_d[2] = ones[2] | (boths[1] ^ (ones[1] & boths[0]));
+      assign count_d[3] = boths[2];
+      assign counts[4*g+:4] = count;
+
+      if ((REGISTERS & 1) != 0) begin : g_register_0
+        always_ff @(posedge clk_i) {one, both} <= {one_d, both_d};
+      end else begin : g_wire_0
+        assign {one, both} = {one_d, both_d};
+      end
+      if ((REGISTERS & 2) != 0) begin : g_register_1
+        always_ff @(posedge clk_i) {ones, boths} <= {ones_d, boths_d};
+      end else begin : g_wire_1
+        assign {ones, boths} = {ones_d, boths_d};
+      end
+      if ((REGISTERS & 4) != 0) begin : g_register_2
+        always_ff @(posedge clk_i) count <= count_d;
+      end else begin : g_wire_2
+        assign count = count_d;
+      end
+    end
+
+    ig_tree #(
+      .COUNT(Groups), .BITS(4), .SIGNED(0), .SHIFT(0), .NEGATE(0), .REGISTERS(REGISTERS >> 3)
+    ) u_tree (
+      .clk_i, .x_i(counts), .sum_o
+    );
+  end else begin : g_sum
+    ig_tree #(
+      .COUNT(SIMD), .BITS(A_BITS), .SIGNED(A_SIGNED), .SHIFT(0), .NEGATE(0), .REGISTERS(REGISTERS)
+    ) u_tree (
+      .clk_i, .x_i(lanes), .sum_o
+    );
+  end
 endmodule
