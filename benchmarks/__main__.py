@@ -10,12 +10,14 @@ CLAIMS = {
     "qat_step": "processor time of a 4-bit training step over the float step's, beside Brevitas",
     "format_step": "processor time of a training step of every number format over the float step's",
     "area_per_mac": "look-up tables of a multiply-accumulate on ECP5 by number format, portable and bound",
+    "throughput_by_width": "images per second of one network on ECP5 and ZU7EV by bits, placed points, the CPU beside",
     "nngen": "area and cycles of the int8 jet MLP on ECP5 beside NNgen",
     "equality": "PyTorch = Graph = simulated hardware on MNIST, and modelled = simulated cycles",
     "format_equality": "every method, alone and in ordered pairs: PyTorch = Graph = simulated hardware (= netlist)",
     "qonnx_tfc": "the public QONNX networks TFC as integers: every output bit on MNIST beside qonnx",
     "tfc_hardware": "the public QONNX networks TFC on an ECP5: equality, cycles, cells, clock",
     "placement": "cells and clock of the pruned 4-bit MNIST networks on an ECP5-85F",
+    "formats_mnist": "what one to five bits cost in accuracy on MNIST, by number format (hours)",
     "mnist_accuracy": "what 8 bits, 4 bits and pruning cost in accuracy on MNIST (hours)",
 }
 

@@ -30,7 +30,7 @@ from intaglio.hardware.simulate import build
 from intaglio.hardware.synthesize import synthesize
 from intaglio.hardware.verify import compare
 from intaglio.ir import ops
-from intaglio.ir.errors import StructureError
+from intaglio.ir.errors import RecipeError, StructureError
 from intaglio.ir.graph import Graph
 from intaglio.methods import METHODS, Method, Recipe
 from intaglio.methods.format import Format, quantised
@@ -155,7 +155,7 @@ def row(kinds: tuple[type[Method], ...]) -> dict[str, Any]:
     try:
         large = built(kinds, network(), directory)
         gated = large if len(kinds) == 1 else built(kinds, small_network(), directory / "small")
-    except StructureError as error:
+    except (StructureError, RecipeError) as error:
         return {"methods": names, "refused": str(error), "seconds": time.monotonic() - start}
     return {
         "methods": names,
