@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.hardware.emit import library_sources
+from intaglio.hardware.emit import LIBRARY, library_sources
 from intaglio.hardware.rtl import Rtl, StreamSpec
 
 Ints = NDArray[np.int64]
+OWN, ECP5 = Path(__file__).parent / "rtl", LIBRARY / "ecp5"
 BEATS = 5  # of a row, when a lane is simulated
 
 _LANE = """// The accumulator restarts behind the last beat of a row: its synchronous reset then, so without logic.
@@ -67,9 +68,11 @@ endmodule
 class Lane:
     """A lane. a_bits, w_bits: of one activation and weight as they come in.
 
-    module, parameters: the dot product, and its parameters besides SIMD and A_BITS. kind: of the weights (`fixed`,
-    `binary`, `ternary`, `log`); log_activations: they are powers of two and zero. zero: whether a log weight has a
-    mantissa bit, 0 for zero. grow: bits of a product beyond those of the activation.
+    module, parameters: the dot product, and its parameters besides SIMD and A_BITS; `lane_*` are in benchmarks/rtl,
+    for ECP5 only. kind: of the weights (`fixed`, `binary`, `ternary`, `log`). grow: bits of a product beyond those of
+    the activation. zero: whether a log weight has a mantissa bit, 0 for zero. w_exp, a_exp: bits of their exponents
+    (activations: and one that says nonzero). steps: exponents of a log weight by its lowest two bits, 3 is zero if
+    that is less than four. rival: the lane of fixed-point numbers with as many bits.
     """
 
     name: str
@@ -80,8 +83,16 @@ class Lane:
     kind: str
     parameters: str = ""
     grow: int = 0
-    zero: bool = True
-    log_activations: bool = False
+    zero: bool = False
+    w_exp: int = 0
+    a_exp: int = 0
+    steps: int = 4
+    rival: str = ""
+
+    @property
+    def forms(self) -> tuple[bool, ...]:
+        """True: of cells of ECP5; False: portable."""
+        return (True, False) if self.module.startswith("ig_") else (True,)
 
     @property
     def acc(self) -> int:
@@ -91,24 +102,30 @@ class Lane:
     @property
     def latency(self) -> int:
         """Cycles of the dot product."""
-        return 1 + -(-(self.simd - 1).bit_length() // 2) + (self.module == "ig_dot_shift")
+        before = {"ig_dot_shift": 2, "lane_places": 2, "lane_copies": 3}.get(self.module, 1)
+        return before + -(-(self.simd - 1).bit_length() // 2)
+
+    @property
+    def code_bits(self) -> int:
+        """Bits of a weight's code: the library's powers of two have a mantissa."""
+        return self.w_bits + (self.module == "ig_dot_shift" and self.kind == "log" and not self.zero)
 
     @property
     def dot_bits(self) -> int:
         """Bits of its sum."""
         depth = (self.simd - 1).bit_length()
-        if self.kind == "log":
-            exponents = 14 if self.log_activations else 7
-            return self.a_bits + self.w_bits + (not self.zero) + exponents + depth
-        return self.a_bits + (max(self.w_bits, 2) if self.kind == "fixed" else 1) + depth
+        if self.module == "ig_dot_shift":
+            exponents = sum((1 << bits) - 1 for bits in (self.w_exp, self.a_exp) if bits)
+            return self.a_bits + self.code_bits + exponents + depth
+        return self.a_bits + self.grow + depth
 
     def text(self) -> str:
         """SystemVerilog of `lane` and `stream`."""
-        code = "w_i[s]" if self.zero else "{w_i[s], 1'b1}"
         values = {
-            "simd": self.simd, "a_bits": self.a_bits, "w_bits": self.w_bits, "acc": self.acc, "code": code,
-            "code_bits": self.w_bits + (not self.zero), "dot_bits": self.dot_bits, "module": self.module,
-            "parameters": self.parameters, "latency": self.latency, "inputs": self.simd * (self.a_bits + self.w_bits),
+            "simd": self.simd, "a_bits": self.a_bits, "w_bits": self.w_bits, "acc": self.acc,
+            "code": "w_i[s]" if self.code_bits == self.w_bits else "{w_i[s], 1'b1}", "code_bits": self.code_bits,
+            "dot_bits": self.dot_bits, "module": self.module, "parameters": self.parameters,
+            "latency": self.latency, "inputs": self.simd * (self.a_bits + self.w_bits),
         }  # fmt: skip
         return _LANE.format(**values) + _STREAM.format(**values)
 
@@ -117,8 +134,10 @@ class Lane:
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / "lane.sv"
         path.write_text(text := self.text())
+        own = (ECP5 / "ig_chains.sv", OWN / "lane_gate.sv", OWN / f"{self.module}.sv")
+        sources = library_sources(text) if False in self.forms else own
         inputs = StreamSpec(self.simd * (self.a_bits + self.w_bits), 1, False, BEATS)
-        return Rtl(directory, top, (*library_sources(text), path), inputs, StreamSpec(1, self.acc, True, 1))
+        return Rtl(directory, top, (*sources, path), inputs, StreamSpec(1, self.acc, True, 1))
 
     def beats(self, rows: int) -> tuple[Ints, Ints]:
         """Codes of activations and weights (rows, BEATS, SIMD): the extremes, then random ones."""
@@ -136,6 +155,8 @@ class Lane:
 
     def sums(self, a: Ints, w: Ints) -> Ints:
         """(rows,): what comes out for these codes."""
+        if self.a_exp:
+            a = (a & 1) << (a >> 1)
         if self.kind == "fixed":
             product = a * (w - (w >> (self.w_bits - 1) << self.w_bits))
         elif self.kind == "log":
@@ -146,12 +167,10 @@ class Lane:
         return product.sum(axis=(1, 2))
 
     def _shifted(self, a: Ints, w: Ints) -> Ints:
-        if self.log_activations:
-            a = (a & 1) << (a >> 1)
-        magnitude = w >> self.zero
-        negative = magnitude >> 3 & 1
-        product = np.where(w & 1 if self.zero else 1, a << (magnitude & 7), 0)
-        return np.where(negative & (w & 1 if self.zero else 1), -product - 1, product)
+        code, there = w >> self.zero, w & 1 if self.zero else np.ones_like(w)
+        exponent = (code >> 2 & (1 << self.w_exp) // 4 - 1) * self.steps + (code & min(3, (1 << self.w_exp) - 1))
+        magnitude = np.where(self.steps == 3 and code & 3 == 3, 0, a << exponent)
+        return there * np.where(code >> self.w_exp & 1, -magnitude - 1, magnitude)
 
 
 def fixed(simd: int, w_bits: int, a_bits: int) -> Lane:
@@ -170,9 +189,34 @@ def ternary(simd: int, a_bits: int) -> Lane:
     return Lane(f"ternary A{a_bits}", "ig_dot_ternary", simd, a_bits, 2, "ternary", grow=1)
 
 
-def logarithmic(simd: int, a_bits: int, *, zero: bool = False, log_activations: bool = False) -> Lane:
-    """Weights +-2^e of a sign and three bits of e, with a fifth bit if zero is one of them."""
-    parameters = f", .W_BITS(5), .W_EXP_BITS(3){', .A_EXP_BITS(3)' if log_activations else ''}"
-    name = f"log W{4 + zero}{' and zero' if zero else ''} {'log A' if log_activations else 'A'}{a_bits}"
-    grow = 8 + (7 - 3 if log_activations else 0)
-    return Lane(name, "ig_dot_shift", simd, a_bits, 4 + zero, "log", parameters, grow, zero, log_activations)
+def logarithmic(simd: int, a_bits: int, *, exp: int = 3, zero: bool = False, log_activations: bool = False) -> Lane:
+    """Weights +-2^e of a sign and `exp` bits of e, with one bit more if zero is one of them."""
+    bits = 1 + exp + zero
+    name = f"log W{bits}{' and zero' if zero else ''} {'log A' if log_activations else 'A'}{a_bits}"
+    parameters = f", .W_BITS({2 + exp}), .W_EXP_BITS({exp}){', .A_EXP_BITS(3)' if log_activations else ''}"
+    grow = (1 << exp) + (7 - 3 if log_activations else 0)
+    rival = "4 b" if a_bits == 4 and bits == 4 else f"W{bits}A{a_bits}"
+    return Lane(name, "ig_dot_shift", simd, a_bits, bits, "log", parameters, grow, zero, exp,
+                3 * log_activations, rival=rival)  # fmt: skip
+
+
+def log_activations(simd: int, w_bits: int, *, copies: bool = False) -> Lane:
+    """Two's complement weights, activations 0 or 2^e, e from 0 to 7."""
+    name, module = f"W{w_bits} log A4", "ig_dot_shift"
+    parameters = f", .W_BITS({w_bits}), .W_EXP_BITS(0), .A_EXP_BITS(3)"
+    if copies:
+        name, module, parameters = f"{name}, copies", "lane_copies", f", .W_BITS({w_bits}), .LOG_A(1)"
+    rival = "4 b" if w_bits == 4 else f"W{w_bits}A4"
+    return Lane(name, module, simd, 4, w_bits, "fixed", parameters, w_bits + 3, a_exp=3, rival=rival)
+
+
+def log_copies(simd: int, steps: int) -> Lane:
+    """4-bit weights +-2^e, e below 8 or, with zero, below 6 (`steps` 3), on 8-bit activations."""
+    name = "log W4 A8, copies" if steps == 4 else "log W4 of 6 exponents and zero A8, copies"
+    parameters = f", .COPIES({steps})"
+    return Lane(name, "lane_copies", simd, 8, 4, "log", parameters, 2 * steps, w_exp=3, steps=steps, rival="W4A8")
+
+
+def log_places(simd: int) -> Lane:
+    """Weights and activations of 4 bits are powers of two, a product is a bit at its place."""
+    return Lane("log W4 log A4, places", "lane_places", simd, 4, 4, "log", "", 12, w_exp=3, a_exp=3, rival="4 b")
