@@ -286,6 +286,16 @@ def test_blocks_that_do_not_divide():
         BlockFloatingPoint().apply(Recipe(FixedPoint()).apply(net(), x), torch.rand(3, 5))
 
 
+def test_a_border_is_aligned_with_what_it_surrounds():
+    torch.manual_seed(0)
+    x = torch.rand(16, 4, 6, 6)
+    model = nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU(), nn.ZeroPad2d(1), nn.Conv2d(4, 4, 3))
+    model = BlockFloatingPoint(block=4, activation_mantissa=4).apply(model, x).eval()
+    graph = lower(model, x[:1])
+    assert sum(isinstance(node.op, Align) for node in graph.nodes) == 2
+    assert equal(model, graph, x) == 0
+
+
 def test_what_cannot_be_aligned():
     x = torch.rand(8, 6)
     model = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 2))

@@ -260,8 +260,8 @@ def _passes(gm: GraphModule, node: Node, axes: int) -> bool:
 
 
 def _quantizer(gm: GraphModule, node: Node) -> Node | None:
-    """The quantiser whose integers a node passes on, if there is one."""
-    while role_of(gm, node) == "passive":
+    """The quantiser whose integers a node passes on, perhaps with a border, if there is one."""
+    while role_of(gm, node) == "passive" or isinstance(module_of(gm, node), nn.ConstantPad1d | nn.ConstantPad2d):
         node = node.all_input_nodes[0]
     return node if isinstance(module_of(gm, node), ActivationQuantizer) else None
 
