@@ -110,7 +110,7 @@ module ig_threshold #(
   localparam longint Lowest = OUT_SIGNED != 0 ? -(64'sd1 <<< (OUT_BITS - 1)) : 0;
   localparam longint Highest = (64'sd1 <<< (OUT_SIGNED != 0 ? OUT_BITS - 1 : OUT_BITS)) - 1;
   initial begin
-    assert (Lowest <= 64'(BASE) && 64'(BASE) + 64'(COUNT) <= Highest)
+    assert (Lowest <= 64'(BASE) && 64'(BASE) + 64'(signed'({1'b0, COUNT})) <= Highest)
     else $fatal(1, "%m: BASE and COUNT do not suit OUT_BITS and OUT_SIGNED");
   end
 `endif

@@ -177,7 +177,7 @@ module ig_threshold_search #(
   localparam longint Highest = (64'sd1 <<< (OUT_SIGNED != 0 ? OUT_BITS - 1 : OUT_BITS)) - 1;
   initial begin
     assert (COUNT > 0 && COUNT < 256) else $fatal(1, "%m: COUNT");
-    assert (Lowest <= 64'(BASE) && 64'(BASE) + 64'(COUNT) <= Highest)
+    assert (Lowest <= 64'(BASE) && 64'(BASE) + 64'(signed'({1'b0, COUNT})) <= Highest)
     else $fatal(1, "%m: BASE and COUNT do not suit OUT_BITS and OUT_SIGNED");
   end
 `endif

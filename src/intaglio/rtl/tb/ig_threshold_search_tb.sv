@@ -16,6 +16,7 @@ module ig_threshold_search_tb;
     .LANES(2), .IN_BITS(7), .COUNT(15), .BASE(-8), .OUT_BITS(4), .OUT_SIGNED(1),
     .WORDS(2), .FRAME(3)
   ) u_partial (.*);
+  ig_threshold_search_case #(.IN_BITS(5), .COUNT(6), .BASE(-8), .OUT_BITS(4), .OUT_SIGNED(1)) u_below (.*);
   ig_threshold_search_case #(.IN_BITS(8), .COUNT(64), .BASE(100), .OUT_BITS(8), .WORDS(3)) u_many (.*);
   ig_threshold_search_case #(.IN_BITS(2), .IN_SIGNED(0), .COUNT(2), .OUT_BITS(2), .WORDS(1)) u_small (.*);
   ig_threshold_search_case #(

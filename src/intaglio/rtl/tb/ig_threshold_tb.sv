@@ -16,6 +16,7 @@ module ig_threshold_tb;
     .LANES(2), .IN_BITS(7), .COUNT(15), .BASE(-8), .OUT_BITS(4), .OUT_SIGNED(1),
     .WORDS(2), .FRAME(3)
   ) u_partial (.*);
+  ig_threshold_case #(.IN_BITS(5), .COUNT(6), .BASE(-8), .OUT_BITS(4), .OUT_SIGNED(1)) u_below (.*);
   ig_threshold_case #(.IN_BITS(8), .COUNT(64), .BASE(100), .OUT_BITS(8), .WORDS(3)) u_many (.*);
 endmodule
 
