@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
+from benchmarks.records import show
 from intaglio.datasets import Dataset, mnist, shifted
 from intaglio.ir.errors import IntaglioError
 from intaglio.methods import Binary, FixedPoint, Incremental, Logarithmic, Recipe, Ternary
@@ -255,6 +256,20 @@ def totals(rows: list[dict]) -> dict:
     return found | {"mismatches.torch_graph": sum(counted) if len(counted) == len(rows) else None}
 
 
+def table(rows: list[dict]) -> None:
+    """Print the summary."""
+    heads = ("row", "test top1 %", "each seed", "float %", "target", "met", "train CPU s", "mismatches")
+    found = [
+        (
+            row["row"], f"{row['test_top1']:.2f}", " ".join(f"{each:.2f}" for each in row["each"]),
+            f"{row.get('float_top1', 0):.2f}", str(row.get("target_top1", row.get("limit_points", ""))),
+            {True: "yes", False: "no"}.get(row.get("met"), ""), row["train_cpu_s"], row["mismatches.torch_graph"],
+        )
+        for row in summary(rows)
+    ]  # fmt: skip
+    show("MNIST by number format", heads, found)
+
+
 def stored() -> list[dict]:
     """The rows measured so far."""
     return json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
@@ -329,6 +344,7 @@ def main() -> None:
         train_all(names, options.seeds, data, not options.validate)
     if not options.validate:
         compare_all(names, data)
+        table(stored())
 
 
 if __name__ == "__main__":
