@@ -1,7 +1,10 @@
 """Carving and folding: what is refused, what is chosen."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from support.check import check
 from support.random_graphs import RandomGraph
 
 from intaglio.hardware.carver import vector_order
@@ -91,6 +94,26 @@ def test_thresholds_out_of_reach_are_dropped(span: tuple[int, int], count: int) 
     wire = builder.add("x", ops.Input(Type((2,), span)))
     graph = builder.graph((builder.add("t", ops.Threshold(np.array([[1, 5, 40]])), wire),))
     assert carve(graph).units[0].stages[0].count == count
+
+
+def test_thresholds_that_no_true_sum_reaches_are_dropped_where_sums_exceed_the_true_ones(tmp_path: Path) -> None:
+    weight = np.array([[-1, -2, -4, -8], [-8, -4, -2, -1]])  # shifted and complemented: every sum is 4 too small
+    builder = Builder()
+    wire = builder.add("m", ops.MatMul(weight), builder.add("x", ops.Input(Type((4,), (0, 3)))))
+    wire = builder.add("t", ops.Threshold(np.array([[-40, -30, -20, 1, 2, 3, 4]])), wire)
+    graph = builder.graph((wire,))
+    stage = carve(graph, dsp=False).units[0].stages[-1]
+    assert (stage.base, stage.count, stage.out_bits) == (0, 3, 2)
+    inputs = np.random.default_rng(0).integers(0, 4, (8, 4))
+    assert not check(graph, {}, inputs, tmp_path, dsp=False).problems
+
+
+@pytest.mark.parametrize("threshold", [0, 1])
+def test_a_constant_below_zero(threshold: int, tmp_path: Path) -> None:
+    builder = Builder()
+    wire = builder.add("m", ops.MatMul(np.array([[0, 0]])), builder.add("x", ops.Input(Type((2,), (0, 3)))))
+    graph = builder.graph((builder.add("t", ops.Threshold(np.array([[threshold, 1, 1]]), -4), wire),))
+    assert not check(graph, {}, np.zeros((3, 2), np.int64), tmp_path, dsp=False).problems
 
 
 def test_a_threshold_out_of_reach_in_one_channel_only_is_refused() -> None:

@@ -15,10 +15,12 @@ from intaglio.methods import (
     BlockFloatingPoint,
     Dorefa,
     FixedPoint,
+    Incremental,
     LearnedBits,
     Logarithmic,
     Method,
     Minifloat,
+    MixedPrecision,
     MultiBase,
     Pact,
     Prune,
@@ -176,7 +178,7 @@ class RandomNetwork(nn.Module):
             lambda: Binary(select=select, activations=some, scale="channel"),
             lambda: Ternary(select=select, scale="layer" if some else "channel"),
             lambda: TrainedTernary(select=select, scale_bits=self.pick(2, 4)),
-            lambda: MultiBase(select=select, bases=self.pick(1, 2, 3)),
+            lambda: MultiBase(select=select, bases=self.pick(1, 2, 3), activation_bases=2 * some),
             lambda: Logarithmic(select=select, bits=self.pick(3, 4), base="sqrt2" if some else 2,
                                 activation_bits=[None, 3, 4][self.pick(0, 1, 2)]),
             lambda: Minifloat(select=select, weights=["E2M1", "E3M2", "E4M3"][self.pick(0, 1, 2)],
@@ -186,6 +188,8 @@ class RandomNetwork(nn.Module):
             lambda: Dorefa(select=select, weight_bits=self.pick(1, 2, 3), activation_bits=self.pick(1, 2, 4)),
             lambda: Pact(select=select, bits=self.pick(1, 2, 4)),
             lambda: LearnedBits(select=select, granularity=["layer", "channel", "weight"][self.pick(0, 1, 2)]),
+            lambda: Incremental(select=select, bits=self.pick(3, 4, 5)),
+            lambda: MixedPrecision(select=select, average_bits=3.5, average_activation_bits=4.0 if some else None),
         ]  # fmt: skip
         return makers[self.pick(*range(len(makers)))]()
 
