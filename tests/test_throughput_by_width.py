@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import throughput_by_width as bench
 from benchmarks import width_figure, width_model
@@ -16,6 +17,18 @@ from intaglio.hardware.stages import MatMulStage
 
 ROOT = Path(__file__).resolve().parent.parent
 LANE = Lane({8: (16.0, 40.0), 32: (32.0, 160.0)})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def random_images():
+    """In the place of MNIST."""
+    before = bench.images
+    pixels = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    bench.images = lambda: pixels
+    bench.network.cache_clear()
+    yield
+    bench.images = before
+    bench.network.cache_clear()
 
 
 def layer(inputs=64, outputs=32, weight_bits=1, in_bits=1):
