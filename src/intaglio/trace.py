@@ -94,7 +94,8 @@ def _prove_exact(name: str, op: Any, inputs: list[Type], result: Type) -> None:
     if bits > EXACT_BITS:
         raise RangeError(
             f"{name}: needs {bits} bits, and float64 holds {EXACT_BITS}, so the torch side would not be "
-            f"exact; use fewer bits, or power_of_two scales"
+            f"exact; use fewer bits or power_of_two scales, or bring the sizes of the layer's weights and biases, and "
+            f"of its channels, nearer to each other"
         )
 
 

@@ -11,7 +11,18 @@ from torch import Tensor, nn
 
 from intaglio import FixedPoint, IntaglioError, Prune, Recipe, equal, lower
 from intaglio.ir.errors import RangeError, RecipeError, ShapeError, StructureError
-from intaglio.methods import Binary, BlockFloatingPoint, Dorefa, Logarithmic, Method, Minifloat, Ternary
+from intaglio.methods import (
+    Binary,
+    BlockFloatingPoint,
+    Dorefa,
+    Logarithmic,
+    Method,
+    Minifloat,
+    MixedPrecision,
+    MultiBase,
+    Pact,
+    Ternary,
+)
 
 
 def network() -> nn.Module:
@@ -90,3 +101,41 @@ def test_constant_and_dead_channels_are_no_errors(method: Method, images: Tensor
         small = recipe.apply(model, images).eval()
         graph = lower(small, images[:1])
         assert equal(small, graph, images) == 0
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-12, 1e-30])
+@pytest.mark.parametrize("method", [
+    FixedPoint(per_channel=True), FixedPoint(per_channel=True, weight_scale="dyadic"), FixedPoint(weight_bits=16),
+    FixedPoint(weight_bits=16, per_channel=True), Binary(), Ternary(scale="channel"), Logarithmic(per_channel=True),
+    Minifloat(per_channel=True),
+])  # fmt: skip
+def test_a_channel_that_is_nearly_dead(method: Method, size: float, images: Tensor) -> None:
+    torch.manual_seed(0)
+    first = nn.Conv2d(2, 6, 3, padding=1)
+    model = nn.Sequential(first, nn.ReLU(), nn.Flatten(), nn.Linear(96, 3)).eval()
+    with torch.no_grad():
+        first.weight[0] *= size
+    small = Recipe(method).apply(model, images).eval()
+    assert equal(small, lower(small, images[:1]), images) == 0
+
+
+@pytest.mark.parametrize("method", [
+    FixedPoint(), Pact(), Minifloat(activations="E3M2"), Logarithmic(activation_bits=4), MultiBase(activation_bases=2),
+    BlockFloatingPoint(block=1, activation_mantissa=4), MixedPrecision(average_activation_bits=4),
+])  # fmt: skip
+def test_activations_that_overflow_while_calibrating(method: Method, images: Tensor) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(32, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(1e38)
+    said(RangeError, lambda: Recipe(method).apply(model, images), "its input reaches", "calibration data")
+
+
+@pytest.mark.parametrize("bits", [1, 8])
+def test_weights_below_the_smallest_float(bits: int, images: Tensor) -> None:
+    model = network()
+    assert isinstance(model[0], nn.Conv2d)
+    with torch.no_grad():
+        model[0].weight.fill_(1e-42)
+    small = Recipe(Dorefa(weight_bits=bits, scale="least_squares")).apply(model, images).eval()
+    assert equal(small, lower(small, images[:1]), images) == 0

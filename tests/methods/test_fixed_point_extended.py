@@ -12,7 +12,7 @@ from intaglio.datasets import Dataset, Split
 from intaglio.ir.errors import RecipeError
 from intaglio.methods import Dorefa, FixedPoint, LearnedBits, MixedPrecision, Pact, Recipe
 from intaglio.methods.freeze import freeze
-from intaglio.methods.quantizers import ActivationQuantizer, Overflow, WeightQuantizer
+from intaglio.methods.quantizers import ActivationQuantizer, Grid, Overflow, WeightQuantizer
 from intaglio.methods.stack import grid_of, integers
 from intaglio.trace import equal, lower
 from intaglio.train import evaluate, fit, load_weights, save_weights
@@ -66,6 +66,14 @@ def test_stochastic_rounding_by_the_formula(channels: int):
     assert np.array_equal(found.numpy(), np.clip(np.floor(x.numpy() * 4 + u), -7, 7) / 4)
     assert not torch.equal(grid(x), found)
     assert torch.equal(grid.eval()(x), torch.clamp(torch.floor(x * 4 + 0.5), -7, 7) / 4)
+
+
+def test_weights_and_activations_round_stochastically_but_not_the_input():
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    model = FixedPoint(rounding="stochastic").apply(model, torch.rand(8, 4))
+    found = {name: module.stochastic for name, module in model.named_modules() if isinstance(module, Grid)}
+    weights = {f"{name}.parametrizations.weight.0": True for name in ("0", "2")}
+    assert found == {**weights, "1_quantizer": True, "input_quantizer": False}
 
 
 def test_stochastic_rounding_is_right_on_average_and_keeps_zeros():

@@ -126,7 +126,10 @@ def integers(values: npt.ArrayLike, name: str, axes: int) -> npt.NDArray[np.int6
             raise StructureError(f"{name} holds {wrong.flat[0]}, not an integer: quantise it first")
     low, high = int(array.min()), int(array.max())
     if width(low, high) > MAX_BITS:
-        raise RangeError(f"{name} holds {low}..{high}, more than {MAX_BITS} bits: use fewer bits")
+        raise RangeError(
+            f"{name} holds {low}..{high}, more than {MAX_BITS} bits: use fewer bits, or "
+            "bring the sizes of the layer's weights and biases nearer to each other"
+        )
     result = np.array(array, dtype=np.int64, order="C")
     result.flags.writeable = False
     return result

@@ -1,5 +1,6 @@
 """Choosing scales from data: minmax, percentile, and least squares."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from intaglio.ir.errors import IntaglioError, ShapeError
+from intaglio.ir.errors import IntaglioError, RangeError, ShapeError
 from intaglio.methods.grid import Kind, mantissa_bits, reciprocal, snap
 from intaglio.methods.quantizers import ActivationQuantizer
 
@@ -16,20 +17,28 @@ Calibration = Literal["minmax", "percentile", "mse"]
 PERCENTILE = 99.99
 SAMPLES = 1 << 17
 _SMALLEST = 2.0**-40
+OCTAVES_APART = 10
+"""Octaves between the largest and the smallest scale of a layer, so that its sums keep a common grid."""
 
 
 class Observer:
     """Keeps the extreme values of an activation and an evenly spaced sample of at most `SAMPLES` values."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.low, self.high = float("inf"), float("-inf")
         self.parts: list[Tensor] = []
 
     def __call__(self, x: Tensor) -> None:
-        """See one batch."""
+        """See one batch; RangeError where a value is infinite or not a number."""
         flat = x.detach().reshape(-1)
-        self.low = min(self.low, float(flat.min()))
-        self.high = max(self.high, float(flat.max()))
+        low, high = float(flat.min()), float(flat.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise RangeError(
+                f"{self.name}: its input reaches {high if math.isfinite(low) else low} on the calibration data: the "
+                "weights before it, or the data, are too large for floating point or hold NaN"
+            )
+        self.low, self.high = min(self.low, low), max(self.high, high)
         self.parts.append(flat[:: max(1, flat.numel() * 8 // SAMPLES)])
 
     def values(self) -> np.ndarray:
@@ -41,7 +50,8 @@ class Observer:
 
 def observe(gm: GraphModule, quantizers: Sequence[ActivationQuantizer], batches: Sequence[Tensor]) -> list[Observer]:
     """What each of these quantisers sees while the network runs on the data; they pass values unchanged meanwhile."""
-    observers = [Observer() for _ in quantizers]
+    names = {module: name for name, module in gm.named_modules()}
+    observers = [Observer(names[quantizer]) for quantizer in quantizers]
     for quantizer, observer in zip(quantizers, observers, strict=True):
         quantizer.observer = observer
     training = gm.training
@@ -73,7 +83,8 @@ def log2_scale(values: np.ndarray, low: int, high: int, kind: Kind, how: Calibra
 
     minmax: the largest magnitude is the last integer (never clipped). percentile: the same for the 99.99th
     percentile. mse: the candidate scale with the least squared error of quantised values, searched over powers of
-    two, or geometrically in 48 steps, from the minmax scale down to 1/64 of it. Rows of zeros get 1/high.
+    two, or geometrically in 48 steps, from the minmax scale down to 1/64 of it. Rows of zeros get 1/high. No scale is
+    below 2**-10 of the largest.
     """
     values = np.atleast_2d(values)
     if how == "percentile":
@@ -89,11 +100,16 @@ def log2_scale(values: np.ndarray, low: int, high: int, kind: Kind, how: Calibra
         start = np.ceil(start - 1e-9)
     elif how == "minmax":
         start += 1.5 * 2.0**-mantissa
-    if how != "mse":
-        return start
-    steps = np.arange(7.0) if mantissa == 1 else np.linspace(0, 6, 49)
-    errors = np.stack([_error(values, start - step, low, high, mantissa) for step in steps])
-    return start - steps[errors.argmin(0)]
+    if how == "mse":
+        steps = np.arange(7.0) if mantissa == 1 else np.linspace(0, 6, 49)
+        errors = np.stack([_error(values, start - step, low, high, mantissa) for step in steps])
+        start = start - steps[errors.argmin(0)]
+    return not_far_apart(start, top > 0)
+
+
+def not_far_apart(log2: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """log2 of scales, none more than `OCTAVES_APART` below the largest of those `used`."""
+    return np.maximum(log2, log2[used].max(initial=-np.inf) - OCTAVES_APART)
 
 
 def _error(values: np.ndarray, log2: np.ndarray, low: int, high: int, mantissa: int) -> np.ndarray:

@@ -48,7 +48,7 @@ class _Tanh(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, w: Tensor, n: int, s: float) -> Tensor:
         t = torch.tanh(w)
-        top = max(float(t.abs().max()), torch.finfo(w.dtype).tiny)
+        top = max(float(t.abs().max()), n * torch.finfo(w.dtype).tiny)
         ctx.save_for_backward(t)
         ctx.gain = n * s / top
         return torch.add(w.new_tensor((n + 1) / 2), t, alpha=n / (2 * top)).floor_().mul_(2 * s).sub_(n * s)

@@ -12,13 +12,14 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from intaglio.methods.calibrate import OCTAVES_APART
 from intaglio.methods.grid import fractions, round_mantissa
 from intaglio.methods.quantizers import WeightGrid
 
 MANTISSA = 8
 """Bits of a mean as a scale."""
 
-SMALLEST = 2.0**-10
+SMALLEST = 2.0**-OCTAVES_APART
 """Smallest scale of a channel, as a share of the largest: channels of (nearly) zeros stay on a common grid."""
 
 

@@ -275,7 +275,7 @@ def _unclipped(gm: GraphModule, chain: Chain) -> Node:
 
 def _observed(gm: GraphModule, nodes: list[Node], batches: list[Tensor]) -> list[Observer]:
     """What these nodes give on the data."""
-    observers = {node: Observer() for node in nodes}
+    observers = {node: Observer(str(node.target)) for node in nodes}
     training = gm.training
     gm.eval()
     with torch.no_grad():

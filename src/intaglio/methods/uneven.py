@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from intaglio.methods.calibrate import PERCENTILE, Calibration
+from intaglio.methods.calibrate import PERCENTILE, Calibration, not_far_apart
 from intaglio.methods.grid import snap
 from intaglio.methods.quantizers import Grid
 
@@ -25,7 +25,6 @@ _LAYOUT = {
 """For each floating-point type an integer of its size, and the bits of its fraction."""
 
 OCTAVES = 4  # how far below the scale that clips nothing least squares looks
-SMALLEST = 10  # octaves between the largest and the smallest scale of a layer, so that sums keep a common grid
 _ENDS = 100  # largest and smallest exponent of a scale, well within float32
 
 
@@ -118,9 +117,8 @@ def fit(grid: Grid, rows: Tensor, limit: float, whole: Whole, how: Calibration) 
         steps = np.arange(0.0, OCTAVES, 1.0 if grid.mantissa == 1 else 0.125)
         errors = np.stack([_error(rows, snap(log2 - step, grid.mantissa), whole) for step in steps])
         log2 = log2 - steps[errors.argmin(0)]
-    log2 = log2.clip(log2[top > 0].max(initial=-_ENDS) - SMALLEST)
     with torch.no_grad():
-        grid.log2_scale.copy_(torch.from_numpy(log2))
+        grid.log2_scale.copy_(torch.from_numpy(not_far_apart(log2, top > 0)))
 
 
 def _error(rows: Tensor, scale: np.ndarray, whole: Whole) -> np.ndarray:
