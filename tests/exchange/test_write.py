@@ -86,6 +86,14 @@ def test_a_product_beyond_24_bits_becomes_comparisons(tmp_path):
     assert {node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node} >= {"MultiThreshold"}
 
 
+def test_a_common_factor_and_an_offset_per_channel_are_flattened(tmp_path):
+    builder = Builder()
+    x = builder.add("x", ops.Input(SMALL))
+    x = builder.add("affine", ops.Requantize(np.array([2]), np.array([3, 0, -1]), 0, -99, 99), x)
+    x = builder.add("flat", ops.Reshape((60,)), x)
+    check(builder.graph([builder.add("dense", ops.MatMul(RNG.integers(-2, 3, (4, 60))), x)]), tmp_path / "m.onnx")
+
+
 def test_outputs_are_tensors_of_their_own(tmp_path):
     builder = Builder()
     x = builder.add("x", ops.Input(VECTOR))

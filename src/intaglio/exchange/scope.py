@@ -147,7 +147,7 @@ class Scope:
         if before[0] != after[0] and any(step.rows > 1 for step in steps):
             if after[0] % before[0]:
                 raise ShapeError(f"reshaping {x.shape} to {shape} mixes channels that are scaled differently")
-            steps = tuple(step.spread(after[0] // before[0]) for step in steps)
+            steps = tuple(step.spread(after[0] // before[0]) if step.rows > 1 else step for step in steps)
         if isinstance(x, Wire) and self.type(x).shape != after:
             x = replace(x, node=self.add(Reshape(after), x.node))
         return replace(x, shape=shape, steps=steps)
