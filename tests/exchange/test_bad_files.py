@@ -157,6 +157,18 @@ def lie(graph) -> None:
     graph.value_info.append(helper.make_tensor_value_info("t0", TensorProto.FLOAT, [1, 2, 5, 4]))
 
 
+def told(name: str, *shape: int | str, of: str = "value_info", kind: int = TensorProto.FLOAT) -> bytes:
+    """The good file with one more declaration."""
+    return change(lambda g: getattr(g, of).append(helper.make_tensor_value_info(name, kind, shape)))
+
+
+def folded(*shape: int) -> bytes:
+    """A file that computes its weights, with a declaration of them."""
+    model = Model(2, 4, 4)
+    weights = model.quant(np.ones((1, 2, 3, 3)))
+    return model.proto(model.add("Conv", model.x, weights), shapes={weights: shape}).SerializeToString()
+
+
 FILES = {
     "nothing": (b"", DataError, "no graph"),
     "text": (b"<html>not found</html>", DataError, "truncated, or not an ONNX"),
@@ -173,6 +185,31 @@ FILES = {
         change(lambda g: g.output[0].CopyFrom(helper.make_tensor_value_info("t1", TensorProto.FLOAT, [1, 10]))),
         ShapeError, r"\(1, 10\), but is \(1, 1, 2, 2\)",
     ),
+    "a shape of an output that lies": (
+        told("t1", 1, 10), ShapeError, r"Conv_1.*'t1' is declared with shape \(1, 10\), but is \(1, 1, 2, 2\).*infer"
+    ),
+    "a shape of a computed constant that lies": (
+        folded(1, 2, 3, 4), ShapeError, r"Quant_0.*'t0' .*shape \(1, 2, 3, 4\), but is \(1, 2, 3, 3\): infer"
+    ),
+    "a shape of a constant that lies": (
+        told("c3", 1, 2, 3), ShapeError, r"'c3' is declared with shape \(1, 2, 3\), but is \(1, 2, 3, 3\): infer"
+    ),
+    "an input that is a constant and lies": (
+        told("c3", 1, 2, 3, 5, of="input"), ShapeError, r"'c3' .*\(1, 2, 3, 5\), but is \(1, 2, 3, 3\): infer"
+    ),
+    "a shape of the input that lies": (
+        told("x", 1, 2, 5, 4), ShapeError, r"'x' .*twice, with shapes \(1, 2, 4, 4\) and \(1, 2, 5, 4\): infer"
+    ),
+    "two shapes": (
+        change(lambda g: (lie(g), g.value_info.append(helper.make_tensor_value_info("t0", TensorProto.FLOAT, [1, 2])))),
+        ShapeError, r"'t0' .*twice, with shapes \(1, 2, 5, 4\) and \(1, 2\): infer",
+    ),
+    "two types": (told("x", 1, 2, 4, 4, kind=TensorProto.INT8), GraphError, "'x' .*twice, as FLOAT and as INT8"),
+    "a type of an output that lies": (
+        change(lambda g: g.output[0].CopyFrom(helper.make_tensor_value_info("t1", TensorProto.INT64, None))),
+        GraphError, "'t1' is declared as INT64, but is FLOAT",
+    ),
+    "an output without a name": (change(lambda g: setattr(g.output[0], "name", "")), GraphError, "output.*no name"),
     "an open axis": (
         change(lambda g: g.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, "h", 4]))),
         ShapeError, "'x'.*fix every axis",
@@ -206,6 +243,13 @@ def test_every_truncation_is_an_error_of_ours(tmp_path):
 def test_a_missing_file(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.onnx: cannot be read"):
         read_qonnx(tmp_path / "nowhere.onnx")
+
+
+@pytest.mark.parametrize("content", [told("t1", "n", 1, "h", 2), told("t0", 1, 2, 4, 4), folded(1, 2, 3, 3)])
+def test_declarations_that_are_true(content, tmp_path):
+    """What one leaves open is as another says."""
+    (tmp_path / "m.onnx").write_bytes(content)
+    assert read_qonnx(tmp_path / "m.onnx", IMAGE).exact
 
 
 def test_nodes_in_another_order_and_nodes_that_nothing_needs(tmp_path):

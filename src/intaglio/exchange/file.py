@@ -1,6 +1,6 @@
 """What an ONNX file holds, read and checked before anything is made of it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -10,12 +10,15 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from intaglio.ir.errors import DataError, GraphError, UnsupportedLayer
+from intaglio.ir.errors import DataError, GraphError, ShapeError, UnsupportedLayer
 from intaglio.ir.types import Array
 
 STANDARD = ("", "ai.onnx")
 QONNX = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
 """Domains of the QONNX operators; the last two are older names of the first."""
+
+UNDEFINED = "UNDEFINED"
+"""The element type of a port that declares none."""
 
 Shape = tuple[int | None, ...]
 """A declared shape; None where the file leaves an axis open."""
@@ -68,7 +71,8 @@ def read_file(path: Path | str) -> OnnxFile:
 
     Raises:
         DataError: the file is missing, truncated or no ONNX model, has external data, or a constant is NaN.
-        GraphError: a tensor that nothing produces, or two do; nodes in a circle.
+        GraphError: a tensor that nothing produces, or two do, or that has no name; nodes in a circle.
+        ShapeError: declared shapes that contradict each other or a constant.
     """
     path = Path(path)
     try:
@@ -87,16 +91,52 @@ def _parsed(model: onnx.ModelProto) -> OnnxFile:
     if graph.sparse_initializer or model.functions:
         raise UnsupportedLayer("sparse initialisers and local functions are not read: export dense and inlined")
     constants = {tensor.name: array(tensor, tensor.name) for tensor in graph.initializer}
-    inputs = tuple(_port(value) for value in graph.input if value.name not in constants)
-    outputs = tuple(_port(value) for value in graph.output)
+    declared = _declared([*graph.input, *graph.value_info, *graph.output])
+    for name, value in constants.items():
+        check_shape(f"constant {name!r}", declared[name].shape if name in declared else None, value.shape)
+    inputs = tuple(declared[value.name] for value in graph.input if value.name not in constants)
+    outputs = tuple(declared[value.name] for value in graph.output)
+    if "" in {port.name for port in (*inputs, *outputs)}:
+        raise GraphError("an input or output of the graph has no name: name it, or export the file again")
     nodes = [_node(node, number) for number, node in enumerate(graph.node)]
     known = {port.name for port in inputs} | set(constants)
     _check_producers(nodes, known)
     needed = _needed(nodes, [port.name for port in outputs], known)
-    declared = {port.name: port.shape for port in map(_port, [*graph.value_info, *graph.output])}
-    shapes = {name: shape for name, shape in declared.items() if shape is not None}
+    shapes = {name: port.shape for name, port in declared.items() if port.shape is not None}
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     return OnnxFile(_sorted(needed, known), constants, inputs, outputs, shapes, opsets)
+
+
+def _declared(values: Iterable[onnx.ValueInfoProto]) -> dict[str, Port]:
+    """What the file says of its tensors, inputs and outputs among them."""
+    found: dict[str, Port] = {}
+    for port in map(_port, values):
+        found[port.name] = _merged(found[port.name], port) if port.name in found else port
+    return found
+
+
+def _merged(a: Port, b: Port) -> Port:
+    """Two declarations of one tensor as one; what either leaves open is as the other says."""
+    kinds = {a.kind, b.kind} - {UNDEFINED}
+    if len(kinds) > 1:
+        raise GraphError(f"{a.name!r} is declared twice, as {a.kind} and as {b.kind}: correct one, or infer them again")
+    kind = kinds.pop() if kinds else UNDEFINED
+    if a.shape is None or b.shape is None:
+        return Port(a.name, kind, b.shape if a.shape is None else a.shape)
+    if not _agree(a.shape, b.shape):
+        raise ShapeError(f"{a.name!r} is declared twice, with shapes {a.shape} and {b.shape}: infer the shapes again")
+    shape = tuple(other if size is None else size for size, other in zip(a.shape, b.shape, strict=True))
+    return Port(a.name, kind, shape)
+
+
+def _agree(a: Shape, b: Shape) -> bool:
+    return len(a) == len(b) and all(None in pair or pair[0] == pair[1] for pair in zip(a, b, strict=True))
+
+
+def check_shape(name: str, declared: Shape | None, found: Sequence[int]) -> None:
+    """The declared shape of a tensor, where there is one, must be the true one."""
+    if declared is not None and not _agree(declared, tuple(found)):
+        raise ShapeError(f"{name} is declared with shape {declared}, but is {tuple(found)}: infer the shapes again")
 
 
 def array(tensor: onnx.TensorProto, name: str) -> Array:

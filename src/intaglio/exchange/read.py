@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from onnx import TensorProto, helper
 
 from intaglio.exchange import elementwise, integer_formats, pools, products, shapes
 from intaglio.exchange.absorb import absorb_offsets, absorb_signs
 from intaglio.exchange.elementwise import Handler
-from intaglio.exchange.file import QONNX, STANDARD, FileNode, OnnxFile, Port, read_file
+from intaglio.exchange.file import QONNX, STANDARD, UNDEFINED, FileNode, OnnxFile, Port, check_shape, read_file
 from intaglio.exchange.scope import Encoder, Scope, State, named
 from intaglio.exchange.steps import Step
 from intaglio.exchange.values import FLOAT, Constant, Real, Value, Wire, canonical, evaluate
@@ -99,14 +100,14 @@ def read_qonnx(path: Path | str, input_type: Type | Mapping[str, Type] | None = 
     values: dict[str, Value | None] = {name: Constant(value) for name, value in file.constants.items()}
     values |= _inputs(file, state, input_type)
     for node in file.nodes:
-        scope = Scope(state, node.name, node.op)
+        scope, place = Scope(state, node.name, node.op), node.outputs[-1 if node.op == "TopK" else 0]
         try:
             results = _read_node(scope, node, [values.get(name) if name else None for name in node.inputs])
-            _check_shape(state, file, node.outputs[0], results)
+            shape = results.value.shape if isinstance(results, Constant) else (state.batch, *results.shape)
+            check_shape(repr(place), file.shapes.get(place), shape)
         except IntaglioError as error:
             raise named(scope, error) from error
-        places = [node.outputs[-1]] if node.op == "TopK" else [node.outputs[0]]
-        values |= dict.fromkeys(node.outputs) | dict.fromkeys(places, results)
+        values |= dict.fromkeys(node.outputs) | {place: results}
     return _finished(file, state, values)
 
 
@@ -169,26 +170,24 @@ def _read_node(scope: Scope, node: FileNode, inputs: Sequence[Value | None]) -> 
         raise GraphError(f"inputs or attributes are malformed ({error})") from error
 
 
-def _check_shape(state: State, file: OnnxFile, name: str, value: Value) -> None:
-    """The declared shape, where there is one, must be the true one."""
-    declared = file.shapes.get(name)
-    if declared is None or isinstance(value, Constant):
-        return
-    found = (state.batch, *value.shape)
-    if len(found) != len(declared) or any(d not in (None, f) for d, f in zip(declared, found, strict=True)):
-        raise ShapeError(f"{name!r} is declared with shape {declared}, but is {found}: infer the shapes again")
-
-
 def _finished(file: OnnxFile, state: State, values: Mapping[str, Value | None]) -> Imported:
     wires: list[Wire] = []
     for port in file.outputs:
         value = values[port.name]
         if not isinstance(value, Wire):
             raise GraphError(f"output {port.name!r} is not computed from quantised inputs: nothing is left to carve")
-        wires.append(Scope(state, port.name, "output").unbordered(value))
+        scope = Scope(state, port.name, "output")
+        _check_kind(port, value)
+        wires.append(scope.unbordered(value))
     graph = optimise(absorb_offsets(absorb_signs(state.builder.graph(wire.node for wire in wires))))
     tails = tuple(
         Tail(port.name, of, wire.steps, wire.shape, wire.dtype)
         for port, wire, of in zip(file.outputs, wires, graph.output_types, strict=True)
     )
     return Imported(graph, tuple(state.encoders), tails, tuple(dict.fromkeys(state.rounded)))
+
+
+def _check_kind(port: Port, value: Wire) -> None:
+    found = TensorProto.DataType.Name(helper.np_dtype_to_tensor_dtype(value.dtype))
+    if port.kind not in (UNDEFINED, found):
+        raise GraphError(f"output {port.name!r} is declared as {port.kind}, but is {found}: declare it so, or cast it")

@@ -71,7 +71,7 @@ def _cast(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
         return x.typed(kind)
     if kind.kind != "i" or kind.itemsize < 4 or x.dtype != FLOAT:
         raise scope.fail(f"casts {x.dtype} to {kind}: only float32, int32 and int64 are supported")
-    return x.then(Round("DOWN")).typed(INDEX)
+    return x.then(Round("DOWN")).typed(kind)
 
 
 def _gather(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
@@ -82,7 +82,7 @@ def _gather(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
         chosen = index.value.astype(np.int64)
         return data.map(lambda array: np.take(array, chosen, axis))
     x = scope.wire(index)
-    if data.value.ndim != 1 or data.value.dtype != FLOAT or x.dtype != INDEX:
+    if data.value.ndim != 1 or data.value.dtype != FLOAT or x.dtype not in (INDEX, np.int32):
         raise scope.fail("looks up rows; only single float32 values by an integer tensor are supported")
     return _look_up(scope, x, data.value)
 
