@@ -1,4 +1,4 @@
-"""write_qonnx: the file gives the Graph's integers, by an evaluator of its own and when it is read again."""
+"""write_qonnx: an evaluator of its own gives the Graph's integers for the file, and so does the Graph read from it."""
 
 from fractions import Fraction
 
@@ -25,8 +25,10 @@ def check(graph, path, count=16):
     names = [graph.nodes[i].name for i in graph.inputs]
     types = {name: Type(of.shape, of.range) for name, of in zip(names, graph.input_types, strict=True)}
     for given in (types, None):
-        for mine, theirs in zip(read_qonnx(path, given)(*x), expected, strict=True):
-            assert np.array_equal(mine, theirs)
+        found = read_qonnx(path, given)
+        assert all(of.scale == (1,) for of in found.graph.output_types)
+        for mine, whole, theirs in zip(found(*x), found.graph(*x), expected, strict=True):
+            assert np.array_equal(mine, theirs) and np.array_equal(whole.reshape(theirs.shape), theirs)
 
 
 # The ranges of graph 425 are not all proved again when its file is read.
@@ -64,6 +66,8 @@ RNG = np.random.default_rng(0)
     (ops.Threshold(np.array([[-99, 0, 999]])), [VECTOR]),
     (ops.Lookup(RNG.integers(-99, 99, (1, 16)), -6), [SMALL]),
     (ops.Lookup(RNG.integers(-99, 99, (3, 20)), -8), [SMALL]),
+    (ops.Lookup(4 * RNG.integers(-99, 99, (1, 16)), -6), [SMALL]),
+    (ops.Requantize(np.array([8]), np.array([0]), 0, -100, 100), [SMALL]),
     (ops.MaxPool((2, 3), (1, 2), (1, 1), (2, 1)), [SMALL]),
     (ops.SumPool((3, 2), (2, 2), (1, 1)), [SMALL]),
     (ops.Reshape((5, 12)), [SMALL]),

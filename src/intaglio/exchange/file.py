@@ -17,6 +17,9 @@ STANDARD = ("", "ai.onnx")
 QONNX = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
 """Domains of the QONNX operators; the last two are older names of the first."""
 
+PRODUCER = "intaglio"
+"""The name in files of `write_qonnx`."""
+
 UNDEFINED = "UNDEFINED"
 """The element type of a port that declares none."""
 
@@ -56,7 +59,10 @@ class Port:
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """The nodes that the outputs need, in an order in which they can run, constants, ports, declared shapes."""
+    """The nodes that the outputs need, in an order in which they can run, constants, ports, declared shapes.
+
+    whole: every tensor holds integers of scale 1, for `write_qonnx` made the file.
+    """
 
     nodes: tuple[FileNode, ...]
     constants: Mapping[str, Array]
@@ -64,6 +70,7 @@ class OnnxFile:
     outputs: tuple[Port, ...]
     shapes: Mapping[str, Shape]
     opsets: Mapping[str, int] = field(default_factory=dict[str, int])
+    whole: bool = False
 
 
 def read_file(path: Path | str) -> OnnxFile:
@@ -104,7 +111,8 @@ def _parsed(model: onnx.ModelProto) -> OnnxFile:
     needed = _needed(nodes, [port.name for port in outputs], known)
     shapes = {name: port.shape for name, port in declared.items() if port.shape is not None}
     opsets = {entry.domain: entry.version for entry in model.opset_import}
-    return OnnxFile(_sorted(needed, known), constants, inputs, outputs, shapes, opsets)
+    whole = model.producer_name == PRODUCER
+    return OnnxFile(_sorted(needed, known), constants, inputs, outputs, shapes, opsets, whole)
 
 
 def _declared(values: Iterable[onnx.ValueInfoProto]) -> dict[str, Port]:

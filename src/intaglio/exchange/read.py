@@ -13,6 +13,7 @@ from intaglio.exchange import elementwise, integer_formats, pools, products, sha
 from intaglio.exchange.absorb import absorb_offsets, absorb_signs
 from intaglio.exchange.elementwise import Handler
 from intaglio.exchange.file import QONNX, STANDARD, UNDEFINED, FileNode, OnnxFile, Port, check_shape, read_file
+from intaglio.exchange.outputs import ordered, settled
 from intaglio.exchange.scope import Encoder, Scope, State, named
 from intaglio.exchange.steps import Step
 from intaglio.exchange.values import FLOAT, Constant, Real, Value, Wire, canonical, evaluate
@@ -35,6 +36,9 @@ _KINDS = {"FLOAT": None, "UINT8": (0, 255), "INT8": (-128, 127)}
 class Tail:
     """What the file does with the integers of one output: steps(float32(integer * scale)), in the file's shape.
 
+    Wherever it is exact, biases and scales behind the last sum are in the Graph, and there are no steps but a common
+    scale. Steps are left where float32 rounds before the last of them, as a norm with arbitrary constants does.
+
     shape: without the batch axis.  dtype: of the file's output.
     """
 
@@ -43,6 +47,14 @@ class Tail:
     steps: tuple[Step, ...]
     shape: tuple[int, ...]
     dtype: "np.dtype[Any]" = FLOAT
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the integers alone are in the order of the outputs: the same in all channels, and never falling.
+
+        If not, the class is that of the largest output, not of the largest integer.
+        """
+        return ordered(self.wire, self.steps)
 
     def __call__(self, integers: npt.ArrayLike) -> Array:
         """The file's output (batch, *shape) for the Graph's output (batch, *wire.shape)."""
@@ -55,7 +67,8 @@ class Tail:
 class Imported:
     """A file's network: `graph` on integers, and how the file's inputs and outputs are got from them.
 
-    inputs: one Encoder per input of the Graph, in its order.  tails: one per output.
+    inputs: one Encoder per input of the Graph, in its order.  tails: one per output; see `Tail` for what the Graph
+    may lack behind the last sum, biases and scales per channel among it.
     rounded: nodes of the file whose float32 sums may round, so that the Graph may differ from the file behind them.
     """
 
@@ -178,7 +191,7 @@ def _finished(file: OnnxFile, state: State, values: Mapping[str, Value | None]) 
             raise GraphError(f"output {port.name!r} is not computed from quantised inputs: nothing is left to carve")
         scope = Scope(state, port.name, "output")
         _check_kind(port, value)
-        wires.append(scope.unbordered(value))
+        wires.append(settled(scope, scope.unbordered(value), file.whole))
     graph = optimise(absorb_offsets(absorb_signs(state.builder.graph(wire.node for wire in wires))))
     tails = tuple(
         Tail(port.name, of, wire.steps, wire.shape, wire.dtype)

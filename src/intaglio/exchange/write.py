@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from intaglio.exchange.file import QONNX
+from intaglio.exchange.file import PRODUCER, QONNX
 from intaglio.exchange.values import EXACT
 from intaglio.ir.errors import RangeError, UnsupportedLayer
 from intaglio.ir.graph import Graph
@@ -76,7 +76,7 @@ def to_model(graph: Graph, batch: int | None = 1) -> onnx.ModelProto:
     outputs = [writer.port(writer.output(position), graph.nodes[position].type) for position in graph.outputs]
     whole = helper.make_graph(writer.nodes, "intaglio", inputs, outputs, list(writer.constants.values()))
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(QONNX[0], 1)]
-    return helper.make_model(whole, opset_imports=opsets, ir_version=IR_VERSION, producer_name="intaglio")
+    return helper.make_model(whole, opset_imports=opsets, ir_version=IR_VERSION, producer_name=PRODUCER)
 
 
 def _narrow(node: Node, types: list[Type]) -> Node:

@@ -1,0 +1,125 @@
+"""What stands behind the last sum of a file: as integers of one scale, wherever that is exact."""
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from intaglio.exchange.scope import MOST_ENTRIES, Scope, common
+from intaglio.exchange.staircase import affine
+from intaglio.exchange.steps import Binary, Clamp, Step, directions
+from intaglio.exchange.values import EXACT, Wire, grid, odd, rows
+from intaglio.ir.op import Op
+from intaglio.ir.ops import Lookup, Requantize
+from intaglio.ir.types import ONE, Type
+
+DOUBLE = 1 << 53
+"""float64, through which integers become float32, holds every integer up to this magnitude."""
+
+Line = list[tuple[Fraction, Fraction]]
+"""(slope, offset) per row: what a tensor holds is slope * n + offset."""
+
+
+def settled(scope: Scope, x: Wire, whole: bool) -> Wire:
+    """An output as integers of one scale, without offsets and factors per channel in the steps behind them.
+
+    Left as it is where float32 rounds on the way, so that no integers give the file's values.
+    whole: the scale is 1, or divides it.
+    """
+    of = scope.type(x)
+    line = _line(of, x.steps)
+    if line is not None and (op := _affine(of, line, x.steps[-1:], whole)) is not None:
+        return x if _is_nothing(op, of) else replace(x, steps=(), node=scope.add(op, x.node, part="units"))
+    table = None if ordered(of, x.steps) else _table(scope, x)
+    return x if table is None else replace(x, steps=(), node=scope.add(table, x.node, part="units"))
+
+
+def ordered(of: Type, steps: tuple[Step, ...]) -> bool:
+    """Whether the integers are in the order of the values: one function for all channels, which never falls."""
+    return rows(of, steps) == 1 and bool((directions(steps) > 0).all())
+
+
+def _line(of: Type, steps: tuple[Step, ...]) -> Line | None:
+    """The steps, but for a clip at the end, as lines of which only the last operation may round."""
+    count = rows(of, steps)
+    line = [(scale, Fraction(0)) for scale in of.scale * (count // len(of.scale))]
+    for step in steps[:-1] if steps and isinstance(steps[-1], Clamp) else steps:
+        if not isinstance(step, Binary) or (step.kind, step.swapped) == ("Div", True):
+            return None
+        if not all(_is_held(pair, of.range) for pair in line):
+            return None
+        constants = [Fraction(float(value)) for value in step.constant] * (count // len(step.constant))
+        line = [_after(step, pair, constant) for pair, constant in zip(line, constants, strict=True)]
+    return line
+
+
+def _after(step: Binary, pair: tuple[Fraction, Fraction], constant: Fraction) -> tuple[Fraction, Fraction]:
+    slope, offset = pair
+    match step.kind:
+        case "Mul":
+            return slope * constant, offset * constant
+        case "Div":
+            return slope / constant, offset / constant
+        case "Add":
+            return slope, offset + constant
+        case _:
+            return (-slope, constant - offset) if step.swapped else (slope, offset - constant)
+
+
+def _unit(*values: Fraction) -> Fraction:
+    """The largest number of which all are multiples."""
+    return common([value for value in values if value] or [*ONE])
+
+
+def _is_held(pair: tuple[Fraction, Fraction], interval: tuple[int, int]) -> bool:
+    """Whether float32 holds slope * n + offset for every n of the interval."""
+    unit, (slope, offset) = _unit(*pair), pair
+    if not odd(unit):
+        return False
+    step, largest = unit / odd(unit), max(abs(slope * n + offset) for n in interval)
+    return largest <= EXACT * step and step >= Fraction(1, 1 << 149) and largest < 1 << 127
+
+
+def _affine(of: Type, line: Line, last: tuple[Step, ...], whole: bool) -> Requantize | None:
+    """The lines, clipped, in units of one scale; None where float32 would not be got from those integers."""
+    ends = [slope * n + offset for slope, offset in line for n in of.range]
+    span = [_clipped(end, last) for end in (min(ends), max(ends))]
+    unit = _unit(*(value for pair in line for value in pair), *span, *(ONE if whole else ()))
+    multiplier, offset = ([int(value / unit) for value in values] for values in zip(*line, strict=True))
+    reach = max(map(abs, multiplier)) * of.largest + max(map(abs, offset))
+    power = unit.denominator & -unit.denominator
+    # A quotient of denominator 2**28 is further from the middle of two float32 than float64 rounds.
+    if reach * unit.numerator >= DOUBLE or unit.denominator // power >= 1 << 28:
+        return None
+    m, o = (values[:1] if len(set(values)) == 1 else values for values in (multiplier, offset))
+    return Requantize(np.array(m), np.array(o), 0, int(span[0] / unit), int(span[1] / unit), (unit,))
+
+
+def _clipped(value: Fraction, last: tuple[Step, ...]) -> Fraction:
+    for step in last:
+        if isinstance(step, Clamp):
+            low, high = (float(np.float32(end)) for end in (step.low, step.high))
+            value = value if low == -math.inf else max(value, Fraction(low))
+            value = value if high == math.inf else min(value, Fraction(high))
+    return value
+
+
+def _is_nothing(op: Requantize, of: Type) -> bool:
+    """Whether the integers stay what they are: all that is left is a scale."""
+    same = (op.multiplier == 1).all() and not op.offset.any()
+    return bool(same) and (op.low, op.high) == of.range
+
+
+def _table(scope: Scope, x: Wire) -> Op | None:
+    """A table, or a multiplication, of what the file computes, where that lies on a grid."""
+    of = scope.type(x)
+    low, high = of.range
+    if (high - low + 1) * rows(of, x.steps) > MOST_ENTRIES:
+        return None
+    values = scope.values(x)
+    step = grid(values)
+    if step is None:
+        return None
+    whole = np.rint(values.astype(np.float64) / float(step)).astype(np.int64)
+    return affine(whole, low, (step,)) or Lookup(whole, low, (step,))
