@@ -8,7 +8,7 @@ from torch import nn
 from intaglio import Recipe, lower
 from intaglio.exchange import read_qonnx, write_qonnx
 from intaglio.ir.errors import UnsupportedLayer
-from intaglio.methods import METHODS, BlockFloatingPoint, FixedPoint, Prune
+from intaglio.methods import METHODS, BlockFloatingPoint, FixedPoint, Minifloat, Prune
 from tests.support.exchange import draw
 
 
@@ -30,6 +30,8 @@ RECIPES = {method.__name__: (method(),) for method in METHODS if method is not P
     "Prune": (FixedPoint(), Prune(sparsity=0.5)),
     "four bits": (FixedPoint(weight_bits=4, activation_bits=4),),
     "per channel": (FixedPoint(weight_bits=4, activation_bits=4, per_channel=True),),
+    "minifloat activations": (Minifloat(activations="E2M1"),),
+    "exponents of their own": (BlockFloatingPoint(block=1, activation_mantissa=3, width=8),),
 }
 
 
@@ -52,5 +54,5 @@ def test_the_graph_that_was_written(name, make, tmp_path):
 
 def test_exponents_that_channels_share_are_refused(tmp_path):
     graph = lowered(dense, (BlockFloatingPoint(block=2, activation_mantissa=3, width=8),))
-    with pytest.raises(UnsupportedLayer, match=r"\(Align\)"):
+    with pytest.raises(UnsupportedLayer, match=r"\(Align\): .* 2 channels share: use blocks of 1"):
         write_qonnx(graph, tmp_path / "m.onnx")

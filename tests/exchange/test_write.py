@@ -68,6 +68,9 @@ RNG = np.random.default_rng(0)
     (ops.Lookup(RNG.integers(-99, 99, (3, 20)), -8), [SMALL]),
     (ops.Lookup(4 * RNG.integers(-99, 99, (1, 16)), -6), [SMALL]),
     (ops.Requantize(np.array([8]), np.array([0]), 0, -100, 100), [SMALL]),
+    (ops.Align(1, 1), [SMALL]),
+    (ops.Align(1, 3), [Type((5,), (-2000, 1999))]),
+    (ops.Align(1, 4), [Type((5, 2, 2), (0, 300))]),
     (ops.MaxPool((2, 3), (1, 2), (1, 1), (2, 1)), [SMALL]),
     (ops.SumPool((3, 2), (2, 2), (1, 1)), [SMALL]),
     (ops.Reshape((5, 12)), [SMALL]),
@@ -129,7 +132,8 @@ def test_widths_are_told(tmp_path):
 @pytest.mark.parametrize(("graph", "error", "words"), [
     (one(ops.MatMul(np.full((1, 7), 99999)), VECTOR), RangeError, "^node: integers up to 69999300.*24 bits"),
     (one(ops.Add(), *[Type((2,), (0, 2**23))] * 2), RangeError, "^node: integers up to 16777216"),
-    (one(ops.Align(1, 4), VECTOR), UnsupportedLayer, r"^node \(Align\)"),
+    (one(ops.Align(7, 4), VECTOR), UnsupportedLayer, r"^node \(Align\): .*7 channels.*blocks of 1"),
+    (one(ops.Align(1, 4), Type((7,), (0, 2**16))), UnsupportedLayer, r"^node \(Align\): .*0\.\.65536 is too large"),
     (one(ops.MaxPool((2, 2), (1, 1), (2, 0), (3, 1)), SMALL), UnsupportedLayer, r"^node \(MaxPool\): padding"),
 ])  # fmt: skip
 def test_what_cannot_be_expressed_is_refused_before_writing(graph, error, words, tmp_path):

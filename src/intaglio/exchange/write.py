@@ -13,6 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from intaglio.exchange.file import PRODUCER, QONNX
+from intaglio.exchange.scope import MOST_ENTRIES
 from intaglio.exchange.values import EXACT
 from intaglio.ir.errors import RangeError, UnsupportedLayer
 from intaglio.ir.graph import Graph
@@ -20,6 +21,7 @@ from intaglio.ir.node import Node
 from intaglio.ir.op import Op
 from intaglio.ir.ops import (
     Add,
+    Align,
     ArgMax,
     Concat,
     Conv2d,
@@ -270,6 +272,18 @@ def _lookup(op: Lookup, writer: Writer, inputs: Sequence[str], types: Sequence[T
     x = writer.add("Add", x, writer.per_channel(first, len(of.shape)))
     index = writer.add("Cast", x, to=TensorProto.INT64)
     return writer.add("Gather", writer.constant(op.table.reshape(-1)), index, axis=0)
+
+
+@express.register
+def _align(op: Align, writer: Writer, inputs: Sequence[str], types: Sequence[Type], result: Type) -> str:
+    """Alone in its block, a value decides its exponent itself: a table."""
+    low, high = types[0].range
+    if op.block > 1:
+        raise unsupported(writer, op, f"QONNX has no exponents that {op.block} channels share: use blocks of 1")
+    if high - low >= MOST_ENTRIES:
+        raise unsupported(writer, op, f"a table of {low}..{high} is too large: requantise to 16 bits before it")
+    table = op.execute(np.arange(low, high + 1)[:, None]).T
+    return express(Lookup(table, low, result.scale), writer, inputs, types, result)
 
 
 @express.register
