@@ -245,7 +245,16 @@ def test_a_missing_file(tmp_path):
         read_qonnx(tmp_path / "nowhere.onnx")
 
 
-@pytest.mark.parametrize("content", [told("t1", "n", 1, "h", 2), told("t0", 1, 2, 4, 4), folded(1, 2, 3, 3)])
+def opened(graph) -> None:
+    """The input leaves an axis open that value_info knows."""
+    axes = graph.input[0].type.tensor_type.shape.dim
+    axes[2].Clear()
+    graph.value_info.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2, 4, 4]))
+
+
+@pytest.mark.parametrize(
+    "content", [change(opened), told("t1", "n", 1, "h", 2), told("t0", 1, 2, 4, 4), folded(1, 2, 3, 3)]
+)
 def test_declarations_that_are_true(content, tmp_path):
     """What one leaves open is as another says."""
     (tmp_path / "m.onnx").write_bytes(content)

@@ -31,6 +31,8 @@ EXACT = {
         "MatMul", m.x, m.quant(RNG.normal(size=(FEW, SCORES)), np.array([[0.25, 0.75, 2.5, 1]]), 6)
     ),
     "rectified": lambda m: m.add("Relu", m.add("Add", sums(m), BIAS)),
+    "rectified alone": lambda m: m.add("Relu", sums(m)),
+    "rectified, then scaled": lambda m: m.add("Mul", m.add("Relu", sums(m)), 0.5),
     "clipped": lambda m: m.add("Clip", m.add("Sub", BIAS, sums(m)), -17.3, 33.1),
     "falling": lambda m: m.add("Neg", sums(m)),
     "dyadic norm": lambda m: m.add("Add", m.add("Mul", sums(m), np.array([0.5, -2, 3, 1.25], np.float32)), BIAS),
@@ -76,6 +78,38 @@ def test_wide_sums_take_their_bias_along(tmp_path):
     assert not found.tails[0].steps and found.graph.output_types[0].range[1] > 2**40
 
 
+@pytest.mark.parametrize("build", [
+    lambda m: m.add("Add", sums(m), np.array([1e-20, 1, 2, 3], np.float32)),
+    lambda m: m.add("Div", sums(m), np.array([32749, 32719, 1, 1], np.float32)),
+])  # fmt: skip
+def test_integers_that_float64_could_not_bring_back_stay_outside(build, tmp_path):
+    model = Model(FEW)
+    (tail,) = agree(model.save(tmp_path / "m.onnx", build(model)), VECTOR).tails
+    assert len(tail.steps) == 1 and not tail.ordered
+
+
+@pytest.mark.parametrize("powers", [(-100, -60, 120), (100, 60, -120)])
+def test_what_leaves_the_range_of_float32(powers, tmp_path):
+    model = Model(FEW)
+    wire = sums(model)
+    for power in powers:
+        wire = model.add("Mul", wire, 2.0**power)
+    agree(model.save(tmp_path / "m.onnx", model.add("Mul", wire, GAIN)), VECTOR)
+
+
+def test_tables_are_for_what_has_another_order(tmp_path):
+    of = Type((FEW,), (1, 4))
+    for kind, build in (
+        ("Input", lambda m: m.add("Mul", m.x, 0.5)),
+        ("Lookup", lambda m: m.add("Div", 12.0, m.x)),
+    ):
+        for cast in (TensorProto.FLOAT, TensorProto.INT64):
+            model = Model(FEW)
+            wire = model.add("Cast", build(model), to=cast)
+            found = agree(model.save(tmp_path / "m.onnx", wire, kind=cast), of)
+            assert type(found.graph.nodes[-1].op).__name__ == kind and found.tails[0].ordered
+
+
 def ends(random: np.random.Generator, m: Model, wire: str) -> str:
     """Some steps with constants of few and of many bits."""
     for _ in range(random.integers(1, 4)):
@@ -110,3 +144,6 @@ def test_integers_of_either_size(kind, tmp_path):
     model = Model(FEW)
     wire = model.add("Cast", model.add("Add", sums(model), BIAS), to=kind)
     agree(model.save(tmp_path / "m.onnx", wire, kind=kind), VECTOR)
+    model = Model(FEW)
+    place = model.add("Cast", model.add("Clip", model.x, 0.0, 3.0), to=kind)
+    agree(model.save(tmp_path / "m.onnx", model.add("Gather", np.array([5.0, -1, 2, 9]), place)), VECTOR)

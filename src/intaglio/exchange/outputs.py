@@ -31,8 +31,10 @@ def settled(scope: Scope, x: Wire, whole: bool) -> Wire:
     line = _line(of, x.steps)
     if line is not None and (op := _affine(of, line, x.steps[-1:], whole)) is not None:
         return x if _is_nothing(op, of) else replace(x, steps=(), node=scope.add(op, x.node, part="units"))
-    table = None if ordered(of, x.steps) else _table(scope, x)
-    return x if table is None else replace(x, steps=(), node=scope.add(table, x.node, part="units"))
+    found = _looked_at(scope, x)
+    if found is None or (isinstance(found, Lookup) and ordered(of, x.steps)):
+        return x
+    return replace(x, steps=(), node=scope.add(found, x.node, part="units"))
 
 
 def ordered(of: Type, steps: tuple[Step, ...]) -> bool:
@@ -111,8 +113,8 @@ def _is_nothing(op: Requantize, of: Type) -> bool:
     return bool(same) and (op.low, op.high) == of.range
 
 
-def _table(scope: Scope, x: Wire) -> Op | None:
-    """A table, or a multiplication, of what the file computes, where that lies on a grid."""
+def _looked_at(scope: Scope, x: Wire) -> Op | None:
+    """A multiplication, or else a table, of what the file computes, where that lies on a grid."""
     of = scope.type(x)
     low, high = of.range
     if (high - low + 1) * rows(of, x.steps) > MOST_ENTRIES:
