@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ("golden_speed", "qat_step", "nngen", "qonnx_tfc", "area_per_mac")
+SCRIPTS = ("golden_speed", "qat_step", "nngen", "qonnx_tfc", "area_per_mac", "throughput_by_width")
 
 
 @pytest.fixture(autouse=True)
