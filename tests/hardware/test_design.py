@@ -108,12 +108,15 @@ def test_thresholds_that_no_true_sum_reaches_are_dropped_where_sums_exceed_the_t
     assert not check(graph, {}, inputs, tmp_path, dsp=False).problems
 
 
-@pytest.mark.parametrize("threshold", [0, 1])
-def test_a_constant_below_zero(threshold: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("weight", [0, 1])
+@pytest.mark.parametrize("base", [-4, -1, 0, 5, 7])
+@pytest.mark.parametrize("threshold", [0, 99])
+def test_thresholds_that_no_input_changes(threshold: int, base: int, weight: int, tmp_path: Path) -> None:
     builder = Builder()
-    wire = builder.add("m", ops.MatMul(np.array([[0, 0]])), builder.add("x", ops.Input(Type((2,), (0, 3)))))
-    graph = builder.graph((builder.add("t", ops.Threshold(np.array([[threshold, 1, 1]]), -4), wire),))
-    assert not check(graph, {}, np.zeros((3, 2), np.int64), tmp_path, dsp=False).problems
+    wire = builder.add("m", ops.MatMul(np.array([[0, weight]])), builder.add("x", ops.Input(Type((2,), (0, 3)))))
+    graph = builder.graph((builder.add("t", ops.Threshold(np.array([[threshold, 99, 99]]), base), wire),))
+    inputs = np.array([[0, 0], [3, 3], [1, 2]])
+    assert not check(graph, {}, inputs, tmp_path, dsp=False).problems
 
 
 def test_a_threshold_out_of_reach_in_one_channel_only_is_refused() -> None:

@@ -121,6 +121,8 @@ def elementwise_stage(
 ) -> Stage:
     """The stage of a Requantize, Threshold or Lookup; `channels[i]` is the IR channel of stream channel i."""
     op, out = node.op, node.type
+    if isinstance(op, Threshold) and out.range[0] == out.range[1]:  # a unit has at least one threshold
+        op = Requantize(np.array([0]), np.array([out.range[0]]), 0, *out.range, op.scale)
     if isinstance(op, Requantize):
         multiplier, offset = _per_channel(op.multiplier, op.offset, channels, lanes)
         multiplier_bits = 0 if (multiplier == 1).all() else _span(multiplier)
@@ -192,8 +194,6 @@ def _levels(
     """
     low, high = span
     first, last = (end - op.base for end in node.type.range)
-    if first == last:  # a unit has at least one threshold
-        first, last = (first - 1, last) if first else (first, last + 1)
     kept = op.thresholds[:, first:last]
     levels = np.clip(kept, low, high + 1)
     if not in_signed and levels.max() >= 1 << in_bits:
