@@ -49,6 +49,7 @@ def summary(records: list[dict]) -> dict:
         "checked": {kind: sum(r["kind"] == kind for r in checked) for kind in fuzz.KINDS},
         "with_cxxrtl": sum(r["cxxrtl"] for r in checked),
         "with_netlist": sum(r["netlist"] for r in checked),
+        "with_outputs_that_vary": sum(r["outputs"] > 1 for r in checked),
         "networks_by_method": dict(sorted(Counter(name for r in checked for name in set(r["methods"])).items())),
         "skipped": {f"{r['kind']} {r['seed']}": r["skipped"] for r in records if r["skipped"]},
         "problems": {f"{r['kind']} {r['seed']}": r["problems"] for r in records if r["problems"]},

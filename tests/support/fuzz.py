@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from intaglio.hardware.simulate import Backend
 from intaglio.ir.errors import DesignError, RecipeError, ShapeError, StructureError, UnsupportedLayer
+from intaglio.ir.graph import Graph
 from intaglio.trace import equal, lower
 from support.check import Findings, check
 from support.random_graphs import RandomGraph
@@ -37,6 +39,7 @@ class Outcome:
     cxxrtl: bool = False
     netlist: bool = False
     methods: tuple[str, ...] = ()
+    outputs: int = 0  # different ones: equality of constants says little
 
     def record(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -68,7 +71,7 @@ def network(seed: int, directory: Path, cxxrtl: bool | None = None, gates: bool 
         return Outcome(seed, "network", skipped=str(error))
     findings.note(wrong == 0, f"torch and Graph differ in {wrong} outputs")
     names = tuple(method.key() for method in recipe.methods)
-    return replace(_outcome(seed, "network", findings, backends), methods=names)
+    return replace(_outcome(seed, "network", findings, backends), methods=names, outputs=variety(graph, inputs))
 
 
 def graph(seed: int, directory: Path, cxxrtl: bool | None = None) -> Outcome:
@@ -78,7 +81,12 @@ def graph(seed: int, directory: Path, cxxrtl: bool | None = None) -> Outcome:
     findings = check(
         made.graph, made.folding, made.inputs(FRAMES), directory, seed, dsp=bool(seed % 2), backends=backends
     )
-    return _outcome(seed, "graph", findings, backends)
+    return replace(_outcome(seed, "graph", findings, backends), outputs=variety(made.graph, made.inputs(FRAMES)))
+
+
+def variety(of: Graph, inputs: np.ndarray) -> int:
+    """How many different outputs these inputs give."""
+    return len(np.unique(of(inputs)[0].reshape(len(inputs), -1), axis=0))
 
 
 KINDS = {"network": network, "graph": graph}
