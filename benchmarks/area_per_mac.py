@@ -141,12 +141,12 @@ def _place(made: Synthesis, seed: int) -> dict[str, float]:
 
 def compare(rows: list[dict[str, Any]]) -> None:
     """Write into the rows of logarithmic lanes what they cost over the fixed lane of equal storage."""
-    cost = {(row["lane"], row["simd"]): row["per_mac"] for row in rows if row["bound"]}
-    flops = {(row["lane"], row["simd"]): row["ff"] for row in rows if row["bound"]}
-    for lane in filter(lambda lane: lane.rival, OTHER):
-        key, rival = (lane.name, lane.simd), (lane.rival, lane.simd)
-        row = next(row for row in rows if row["bound"] and (row["lane"], row["simd"]) == key)
-        row |= {"rival": lane.rival, "over_fixed": cost[key] / cost[rival], "ff_over_fixed": flops[key] / flops[rival]}
+    bound = {(row["lane"], row["simd"]): row for row in rows if row["bound"]}
+    for lane in OTHER:
+        if lane.rival:
+            row, rival = bound[lane.name, lane.simd], bound[lane.rival, lane.simd]
+            over = {f"{short}over_fixed": row[key] / rival[key] for short, key in (("", "per_mac"), ("ff_", "ff"))}
+            row.update(rival=lane.rival, **over)
 
 
 def targets(rows: list[dict[str, Any]]) -> list[Target]:

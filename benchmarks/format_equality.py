@@ -58,7 +58,8 @@ KNOBS: dict[str, dict[str, Any]] = {
 
 def network() -> nn.Module:
     """Two convolutions and two dense layers."""
-    return _normed(
+    torch.manual_seed(0)
+    return normed(
         nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
         nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 5),
@@ -67,24 +68,20 @@ def network() -> nn.Module:
 
 def small_network() -> nn.Module:
     """One convolution and one dense layer: what a pair of methods becomes in gates takes half a minute."""
-    return _normed(
+    torch.manual_seed(0)
+    return normed(
         nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
         nn.Linear(16, 5),
     )  # fmt: skip
 
 
-def _normed(*layers: nn.Module) -> nn.Module:
-    """Fresh layers; batch norm with statistics that are not trivial, so that its folding is exercised."""
-    torch.manual_seed(0)
-    model = nn.Sequential(*layers)
-    for layer in model:
-        if hasattr(layer, "reset_parameters"):
-            layer.reset_parameters()
-    for norm in model:
+def normed(*layers: nn.Module) -> nn.Module:
+    """The layers, with statistics of batch norm that are not trivial, so that its folding is exercised."""
+    for norm in layers:
         if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(norm.weight, 0.7, 0.5)
             nn.init.normal_(norm.bias, 0.2, 0.3)
-    return model
+    return nn.Sequential(*layers)
 
 
 def made(kind: type[Method]) -> Method:

@@ -46,7 +46,7 @@ class Outcome:
         return asdict(self)
 
 
-def network(seed: int, directory: Path, cxxrtl: bool | None = None, gates: bool | None = None) -> Outcome:
+def network(seed: int, directory: Path, cxxrtl: bool | None = None) -> Outcome:
     """A random PyTorch network: torch = Graph = RTL, and the cycles; every tenth small one as the ECP5 netlist, too."""
     made = RandomNetwork(seed).eval()
     x = made.samples(FRAMES)
@@ -59,11 +59,10 @@ def network(seed: int, directory: Path, cxxrtl: bool | None = None, gates: bool 
     wrong = equal(model, graph, x)
     inputs = graph.input_types[0].quantize(x.double().numpy().reshape(-1, *graph.input_types[0].shape))
     backends = _backends(seed, cxxrtl)
-    gates = seed % NETLIST_EVERY == 0 if gates is None else gates
     try:
         findings = check(
             graph, made.folding(graph), inputs, directory, seed, dsp=bool(seed % 2), backends=backends,
-            netlist_units=NETLIST_UNITS if gates else 0,
+            netlist_units=0 if seed % NETLIST_EVERY else NETLIST_UNITS,
         )  # fmt: skip
     except DesignError as error:  # the one kind of network that has integers but no hardware
         if "a window carries at most" not in str(error):
@@ -77,11 +76,9 @@ def network(seed: int, directory: Path, cxxrtl: bool | None = None, gates: bool 
 def graph(seed: int, directory: Path, cxxrtl: bool | None = None) -> Outcome:
     """A random integer graph, with what torch cannot say: pad values, look-ups, thresholds, odd multipliers."""
     made = RandomGraph(seed)
-    backends = _backends(seed, cxxrtl)
-    findings = check(
-        made.graph, made.folding, made.inputs(FRAMES), directory, seed, dsp=bool(seed % 2), backends=backends
-    )
-    return replace(_outcome(seed, "graph", findings, backends), outputs=variety(made.graph, made.inputs(FRAMES)))
+    inputs, backends = made.inputs(FRAMES), _backends(seed, cxxrtl)
+    findings = check(made.graph, made.folding, inputs, directory, seed, dsp=bool(seed % 2), backends=backends)
+    return replace(_outcome(seed, "graph", findings, backends), outputs=variety(made.graph, inputs))
 
 
 def variety(of: Graph, inputs: np.ndarray) -> int:
