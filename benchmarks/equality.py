@@ -25,7 +25,7 @@ from intaglio.hardware.emit import emit
 from intaglio.hardware.folding import carve_for_interval
 from intaglio.hardware.simulate import Simulator, build
 from intaglio.hardware.verify import compare
-from intaglio.trace import equal, lower
+from intaglio.twin.lower import equal, lower
 
 RESULT = Path("benchmarks/results/equality.json")
 IMAGES = 1000

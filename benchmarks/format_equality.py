@@ -36,7 +36,7 @@ from intaglio.ir.errors import RecipeError, StructureError
 from intaglio.ir.graph import Graph
 from intaglio.methods import METHODS, Method, Recipe
 from intaglio.methods.format import Format, quantised
-from intaglio.trace import equal, lower
+from intaglio.twin.lower import equal, lower
 
 RESULT = Path("benchmarks/results/format_equality.json")
 INPUTS = 48

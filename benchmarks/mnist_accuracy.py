@@ -20,10 +20,10 @@ from torch import nn
 
 from intaglio.datasets import Dataset, mnist, shifted
 from intaglio.methods import FixedPoint, Prune, Recipe
-from intaglio.methods.freeze import freeze
 from intaglio.models import MODELS
-from intaglio.trace import equal, lower
 from intaglio.train import Callback, evaluate, fit, load_weights, save_weights
+from intaglio.twin.freeze import freeze
+from intaglio.twin.lower import equal, lower
 
 RESULTS = Path("benchmarks/results/mnist_accuracy.json")
 STORE = Path("build/mnist")

@@ -35,7 +35,7 @@ from intaglio.hardware.simulate import build
 from intaglio.hardware.synthesize import synthesize
 from intaglio.methods import Binary, FixedPoint, Recipe, Ternary
 from intaglio.models import MODELS
-from intaglio.trace import lower
+from intaglio.twin.lower import lower
 
 NAME = "throughput_by_width"
 CLAIM = "On an FPGA throughput grows as bits fall; a processor has native types and no more"

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from intaglio import FixedPoint, Recipe, build, carve, compare, emit, equal, lower
-from intaglio.trace import check
+from intaglio.trial import check
 
 epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 folder = Path(sys.argv[2] if len(sys.argv) > 2 else "build/spirals")

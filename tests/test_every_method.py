@@ -25,9 +25,9 @@ from intaglio.methods import (
 )
 from intaglio.methods.format import Format
 from intaglio.methods.prune import mask_of
-from intaglio.methods.quantizers import Grid
-from intaglio.methods.stack import grid_of, integers
-from intaglio.trace import equal, lower
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.quantizers import Grid
+from intaglio.twin.stack import grid_of, integers
 
 KNOBS: dict[type[Method], dict[str, object]] = {
     Prune: {"sparsity": 0.6},

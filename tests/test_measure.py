@@ -222,3 +222,8 @@ def test_a_disk_that_is_really_full(tmp_path):
 def test_reading_what_is_not_a_run(tmp_path):
     with pytest.raises(DataError, match="is it the folder of a run"):
         RunFolder(Path(tmp_path)).read_measurements()
+
+
+def test_a_key_of_code_that_is_not_there_is_an_error():
+    with pytest.raises(FileNotFoundError, match="trace.py"):
+        code_key("ir", "trace.py")

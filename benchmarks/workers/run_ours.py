@@ -16,7 +16,7 @@ def lenet5_caffe(batch: int) -> tuple[Graph, np.ndarray]:
     from intaglio.methods.fixed_point import FixedPoint
     from intaglio.methods.recipe import Recipe
     from intaglio.models import LeNet5Caffe
-    from intaglio.trace import lower
+    from intaglio.twin.lower import lower
 
     torch.manual_seed(0)
     images = torch.rand(batch, 1, 28, 28)

@@ -12,19 +12,21 @@ if TYPE_CHECKING:
     from intaglio.ir.errors import IntaglioError
     from intaglio.ir.graph import Graph
     from intaglio.methods import FixedPoint, Prune, Recipe
-    from intaglio.trace import equal, lower
     from intaglio.train import evaluate, fit
+    from intaglio.trial import check
+    from intaglio.twin.lower import equal, lower
 
 _HOMES = {
     "Design": "hardware.design", "Fold": "hardware.design", "carve": "hardware.design", "emit": "hardware.emit",
     "build": "hardware.simulate", "synthesize": "hardware.synthesize", "compare": "hardware.verify",
     "IntaglioError": "ir.errors", "Graph": "ir.graph", "FixedPoint": "methods", "Prune": "methods",
-    "Recipe": "methods", "equal": "trace", "lower": "trace", "evaluate": "train", "fit": "train",
+    "Recipe": "methods", "equal": "twin.lower", "lower": "twin.lower", "check": "trial", "evaluate": "train",
+    "fit": "train",
 }  # fmt: skip
 
 __all__ = [
-    "Design", "FixedPoint", "Fold", "Graph", "IntaglioError", "Prune", "Recipe", "build", "carve", "compare", "emit",
-    "equal", "evaluate", "fit", "lower", "synthesize",
+    "Design", "FixedPoint", "Fold", "Graph", "IntaglioError", "Prune", "Recipe", "build", "carve", "check", "compare",
+    "emit", "equal", "evaluate", "fit", "lower", "synthesize",
 ]  # fmt: skip
 
 

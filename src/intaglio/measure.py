@@ -212,6 +212,8 @@ def code_key(*parts: str) -> str:
     root = Path(__file__).parent
     files: set[Path] = set()
     for start in [root / part for part in parts] or [root]:
+        if not start.exists():
+            raise FileNotFoundError(f"{start}: a key names code that is not there")
         files.update([start] if start.is_file() else (p for p in start.rglob("*") if p.is_file()))
     kept = sorted(p for p in files if "__pycache__" not in p.parts)
     return content_key([str(p.relative_to(root)) for p in kept], *kept)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from intaglio.ir.errors import DataError, RangeError
 from intaglio.methods.method import Method
-from intaglio.methods.quantizers import Grid, WeightGrid
+from intaglio.twin.quantizers import Grid, WeightGrid
 
 Callback = Callable[[int, dict[str, float]], None]
 """Called after each epoch with its number (from 1) and its record: loss, lr, and top1 on the validation

@@ -13,8 +13,8 @@ from intaglio.ir.errors import RangeError, RecipeError, StructureError, Unsuppor
 from intaglio.ir.ops import Pad
 from intaglio.methods import Binary, FixedPoint, Recipe
 from intaglio.methods.binary import BinaryWeights, SignQuantizer
-from intaglio.methods.stack import grid_of, integers
-from intaglio.trace import equal, lower
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.stack import grid_of, integers
 
 
 def eight_bits(value: float) -> float:

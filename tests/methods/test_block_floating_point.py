@@ -14,14 +14,14 @@ from torch.fx import GraphModule
 from intaglio.ir.errors import RecipeError, ShapeError, StructureError, UnsupportedLayer
 from intaglio.ir.ops import Align
 from intaglio.methods import BlockFloatingPoint, FixedPoint, Prune, Recipe
-from intaglio.methods.align import BlockAlign, align
 from intaglio.methods.block_floating_point import BlockGrid
-from intaglio.methods.network import module_of
-from intaglio.methods.placement import chains
-from intaglio.methods.quantizers import ActivationQuantizer
-from intaglio.methods.stack import grid_of, integers
-from intaglio.trace import equal, lower
 from intaglio.train import load_weights, save_weights
+from intaglio.twin.align import BlockAlign, align
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.placement import chains
+from intaglio.twin.quantizers import ActivationQuantizer
+from intaglio.twin.stack import grid_of, integers
+from intaglio.twin.trace import module_of
 
 
 def net() -> nn.Module:

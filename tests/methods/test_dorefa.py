@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from intaglio.ir.errors import RangeError, RecipeError, StructureError
 from intaglio.methods import Dorefa, FixedPoint, Pact, Prune, Recipe
 from intaglio.methods.dorefa import DorefaGrid
-from intaglio.methods.quantizers import ActivationQuantizer, ClippedQuantizer
-from intaglio.methods.stack import grid_of, integers
-from intaglio.trace import equal, lower
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.quantizers import ActivationQuantizer, ClippedQuantizer
+from intaglio.twin.stack import grid_of, integers
 
 
 def weights(rows: int = 6, columns: int = 50) -> Tensor:

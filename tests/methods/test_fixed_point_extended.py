@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from intaglio.datasets import Dataset, Split
 from intaglio.ir.errors import RecipeError
 from intaglio.methods import Dorefa, FixedPoint, LearnedBits, MixedPrecision, Pact, Recipe
-from intaglio.methods.freeze import freeze
-from intaglio.methods.quantizers import ActivationQuantizer, Grid, Overflow, WeightQuantizer
-from intaglio.methods.stack import grid_of, integers
-from intaglio.trace import equal, lower
 from intaglio.train import evaluate, fit, load_weights, save_weights
+from intaglio.twin.freeze import freeze
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.quantizers import ActivationQuantizer, Grid, Overflow, WeightQuantizer
+from intaglio.twin.stack import grid_of, integers
 
 FAMILY = {
     "stochastic": Recipe(FixedPoint(weight_bits=4, activation_bits=5, rounding="stochastic")),

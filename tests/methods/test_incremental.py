@@ -14,9 +14,9 @@ from intaglio.ir.errors import RecipeError
 from intaglio.methods import FixedPoint, Incremental, Logarithmic, Prune, Recipe
 from intaglio.methods.incremental import IncrementalGrid
 from intaglio.methods.prune import mask_of
-from intaglio.methods.stack import before_grid, grid_of, integers
-from intaglio.trace import equal, lower
 from intaglio.train import fit, load_weights, save_weights
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.stack import before_grid, grid_of, integers
 
 
 def net() -> nn.Module:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from intaglio.ir.errors import RecipeError
 from intaglio.methods import FixedPoint, LearnedBits, Prune, Recipe
 from intaglio.methods.learned_bits import UNIT, FractionalGrid, average_bits, power_of_two
-from intaglio.methods.stack import before_grid, grid_of, integers
-from intaglio.trace import equal, lower
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.stack import before_grid, grid_of, integers
 
 granularities = pytest.mark.parametrize("granularity", ["layer", "channel", "weight"])
 

@@ -15,11 +15,11 @@ from intaglio.ir.errors import RangeError, RecipeError
 from intaglio.ir.ops import Lookup, Threshold
 from intaglio.methods import FixedPoint, Logarithmic, Prune, Recipe
 from intaglio.methods.logarithmic import EDGE, HALF_EDGES, LogGrid, LogQuantizer
-from intaglio.methods.quantizers import ActivationQuantizer
-from intaglio.methods.stack import grid_of, integers
-from intaglio.methods.uneven import binade, nearest_power
-from intaglio.trace import equal, lower
 from intaglio.train import load_weights, save_weights
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.quantizers import ActivationQuantizer
+from intaglio.twin.stack import grid_of, integers
+from intaglio.twin.uneven import binade, nearest_power
 
 
 def net() -> nn.Module:

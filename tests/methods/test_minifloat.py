@@ -16,9 +16,9 @@ from intaglio.ir.errors import RangeError, RecipeError
 from intaglio.ir.ops import Align, Lookup
 from intaglio.methods import FixedPoint, Minifloat, Prune, Recipe
 from intaglio.methods.minifloat import MinifloatGrid, MinifloatQuantizer, bits
-from intaglio.methods.stack import integers
-from intaglio.trace import equal, lower
 from intaglio.train import load_weights, save_weights
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.stack import integers
 
 FORMATS = ["E1M0", "E1M3", "E2M0", "E2M1", "E3M2", "E4M3", "E5M2"]
 

@@ -11,10 +11,10 @@ from torch import nn
 from intaglio.ir.errors import RangeError, RecipeError
 from intaglio.methods import FixedPoint, MixedPrecision, Prune, Recipe
 from intaglio.methods.mixed_precision import WIDTHS, allocate, share
-from intaglio.methods.quantizers import ActivationQuantizer
-from intaglio.methods.stack import grid_of, integers
-from intaglio.trace import equal, lower
 from intaglio.train import load_weights, save_weights
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.quantizers import ActivationQuantizer
+from intaglio.twin.stack import grid_of, integers
 
 
 def net(seed: int = 0) -> nn.Module:

@@ -13,8 +13,8 @@ from torch import nn
 from intaglio.ir.errors import RecipeError, StructureError
 from intaglio.methods import FixedPoint, MultiBase, Recipe
 from intaglio.methods.multi_base import ActivationBases, MultiBaseWeights
-from intaglio.methods.stack import grid_of, integers
-from intaglio.trace import equal, lower
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.stack import grid_of, integers
 
 
 def net() -> nn.Module:

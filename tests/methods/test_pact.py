@@ -9,10 +9,10 @@ from torch import nn
 
 from intaglio.ir.errors import RecipeError
 from intaglio.methods import FixedPoint, Pact, Recipe
-from intaglio.methods.freeze import freeze
 from intaglio.methods.pact import LearnedClip
-from intaglio.methods.quantizers import ActivationQuantizer
-from intaglio.trace import equal, lower
+from intaglio.twin.freeze import freeze
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.quantizers import ActivationQuantizer
 
 
 def net() -> nn.Module:

@@ -7,8 +7,8 @@ from torch.nn.utils import parametrize
 
 from intaglio.ir.errors import DataError, RangeError, RecipeError, StructureError
 from intaglio.methods import METHODS, FixedPoint, Method, Prune, Recipe
-from intaglio.methods.method import matches
-from intaglio.methods.stack import grid_of, integers
+from intaglio.twin.layers import matches
+from intaglio.twin.stack import grid_of, integers
 
 
 def net() -> nn.Module:

@@ -10,9 +10,9 @@ from torch import nn
 
 from intaglio.ir.errors import RangeError
 from intaglio.methods import Prune, Recipe, Ternary
-from intaglio.methods.stack import grid_of, integers
 from intaglio.methods.ternary import TernaryWeights
-from intaglio.trace import equal, lower
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.stack import grid_of, integers
 
 
 def net() -> nn.Module:

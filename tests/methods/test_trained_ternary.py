@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from intaglio.methods import Prune, Recipe, TrainedTernary
-from intaglio.methods.stack import grid_of, integers
 from intaglio.methods.trained_ternary import TrainedTernaryWeights
-from intaglio.trace import equal, lower
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.stack import grid_of, integers
 
 
 def net() -> nn.Module:

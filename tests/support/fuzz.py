@@ -14,7 +14,7 @@ import torch
 from intaglio.hardware.simulate import Backend
 from intaglio.ir.errors import DesignError, RecipeError, ShapeError, StructureError, UnsupportedLayer
 from intaglio.ir.graph import Graph
-from intaglio.trace import equal, lower
+from intaglio.twin.lower import equal, lower
 from support.check import Findings, check
 from support.random_graphs import RandomGraph
 from support.random_networks import RandomNetwork

@@ -28,7 +28,7 @@ from intaglio.methods import (
     Ternary,
     TrainedTernary,
 )
-from intaglio.methods.method import WEIGHTED
+from intaglio.twin.layers import WEIGHTED
 
 
 class RandomNetwork(nn.Module):

@@ -1,5 +1,8 @@
 """Every error a user can cause, in one place: a message names the layer, the value and the remedy."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class IntaglioError(ValueError):
     """Any error that Intaglio raises on purpose."""
@@ -39,3 +42,11 @@ class DesignError(IntaglioError):
 
 class ToolError(IntaglioError):
     """An external tool that is missing or failed."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """`what 'name'`, with the nearest of the known names as remedy."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    remedy = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+    return f"{what} '{name}'; {remedy}"

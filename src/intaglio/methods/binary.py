@@ -26,15 +26,16 @@ from torch.autograd.function import once_differentiable
 from torch.fx import GraphModule, Node
 
 from intaglio.ir.errors import RangeError, RecipeError
-from intaglio.methods.calibrate import log2_scale, observe
-from intaglio.methods.fitted import MeanGrid, dyadic
 from intaglio.methods.format import Format
-from intaglio.methods.method import WEIGHTED, Batches, Choice, SearchSpace, inputs, matches, weighted_layers
-from intaglio.methods.network import free_name, module_of
-from intaglio.methods.placement import chains
-from intaglio.methods.quantizers import ActivationQuantizer, LevelQuantizer, WeightGrid
-from intaglio.methods.rectifiers import carried, replace_rectifiers, require_in_place, unrectified_chains
-from intaglio.methods.stack import grid_of
+from intaglio.methods.method import Choice, SearchSpace
+from intaglio.twin.calibrate import log2_scale, observe
+from intaglio.twin.fitted import MeanGrid, dyadic
+from intaglio.twin.layers import WEIGHTED, Batches, inputs, matches, weighted_layers
+from intaglio.twin.placement import chains
+from intaglio.twin.quantizers import ActivationQuantizer, LevelQuantizer, WeightGrid
+from intaglio.twin.rectifiers import carried, replace_rectifiers, require_in_place, unrectified_chains
+from intaglio.twin.stack import grid_of
+from intaglio.twin.trace import free_name, module_of
 
 SAMPLES = 1024
 """Inputs on which sums of +-1 are calibrated."""

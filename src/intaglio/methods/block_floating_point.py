@@ -33,15 +33,16 @@ from torch import Tensor, fx, nn
 from torch.fx import GraphModule, Node
 
 from intaglio.ir.errors import IntaglioError, ShapeError, StructureError, UnsupportedLayer
-from intaglio.methods.align import SMALLEST, BlockAlign
-from intaglio.methods.calibrate import log2_scale, observe
 from intaglio.methods.format import Format, quantised
-from intaglio.methods.method import Batches, SearchSpace, Span, inputs, weighted_layers
-from intaglio.methods.network import free_name, is_reshape, module_of
-from intaglio.methods.placement import role_of
-from intaglio.methods.quantizers import ActivationQuantizer, Grid, WeightGrid
-from intaglio.methods.stack import before_grid, put_last
-from intaglio.methods.uneven import binade, uneven
+from intaglio.methods.method import SearchSpace, Span
+from intaglio.twin.align import SMALLEST, BlockAlign
+from intaglio.twin.calibrate import log2_scale, observe
+from intaglio.twin.layers import Batches, inputs, weighted_layers
+from intaglio.twin.placement import role_of
+from intaglio.twin.quantizers import ActivationQuantizer, Grid, WeightGrid
+from intaglio.twin.stack import before_grid, put_last
+from intaglio.twin.trace import free_name, is_reshape, module_of
+from intaglio.twin.uneven import binade, uneven
 
 _SAME = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
 

@@ -32,11 +32,12 @@ from torch.autograd.function import once_differentiable
 from torch.fx import GraphModule
 
 from intaglio.ir.errors import RangeError
-from intaglio.methods.fitted import MeanGrid, dyadic
 from intaglio.methods.format import Format
-from intaglio.methods.method import Batches, Choice, SearchSpace, Span
+from intaglio.methods.method import Choice, SearchSpace, Span
 from intaglio.methods.pact import replace_clips
-from intaglio.methods.quantizers import ClippedQuantizer, WeightGrid
+from intaglio.twin.fitted import MeanGrid, dyadic
+from intaglio.twin.layers import Batches
+from intaglio.twin.quantizers import ClippedQuantizer, WeightGrid
 
 DorefaScale = Literal["unit", "least_squares"]
 Bits = Annotated[int, Field(ge=1, le=8)]

@@ -25,31 +25,21 @@ Exploited by: dense and sparse encodings; the multipliers' widths.
 
 from typing import Annotated, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from intaglio.ir.errors import DataError, StructureError
-from intaglio.methods.calibrate import Calibration, log2_scale, observe
-from intaglio.methods.grid import Kind
-from intaglio.methods.method import (
-    Batches,
-    Choice,
-    Method,
-    SearchSpace,
-    Span,
-    inputs,
-    matches,
-    weighted_layers,
-)
-from intaglio.methods.network import insert_after, module_of, trace
-from intaglio.methods.placement import chains, never_negative
-from intaglio.methods.quantizers import ActivationQuantizer, Grid, Overflow, WeightQuantizer
-from intaglio.methods.stack import before_grid, grid_of, put_last
+from intaglio.ir.errors import StructureError
+from intaglio.methods.method import Choice, Method, SearchSpace, Span
+from intaglio.twin.calibrate import Calibration
+from intaglio.twin.grid import Kind
+from intaglio.twin.layers import Batches, inputs, matches, weighted_layers
+from intaglio.twin.quantise import calibrate, keep_inputs, place_activations, place_input, weight_scale
+from intaglio.twin.quantizers import ActivationQuantizer, Grid, Overflow, WeightQuantizer
+from intaglio.twin.stack import before_grid, grid_of, put_last
+from intaglio.twin.trace import trace
 
 Bits = Annotated[int, Field(ge=2, le=16)]
-INPUT = "input_quantizer"
 
 
 class FixedPoint(Method):
@@ -90,14 +80,16 @@ class FixedPoint(Method):
         batches = inputs(data, self.samples)
         chosen = weighted_layers(model, self.select)
         gm = trace(model)
-        for module in gm.modules():
-            if isinstance(module, nn.ReLU | nn.Hardtanh):
-                module.inplace = False
+        keep_inputs(gm)
         for name, layer in chosen:
             grid = self._weight_quantizer(before_grid(layer), name)
             self._equip(grid)
             put_last(layer, grid)
-        placed = self._place_input(gm, batches) + self._place(gm)
+        selected = matches("input", nn.Module(), self.select)
+        placed = place_input(
+            gm, batches, self.input_bits, self.input_signed, self.input_log2_scale, replace=selected
+        )
+        placed += place_activations(gm, self.select, self._equipped)
         gm.recompile()
         self._calibrate(gm, placed, batches)
         return gm
@@ -133,9 +125,7 @@ class FixedPoint(Method):
 
     def _weight_scale(self, weight: Tensor, bits: int) -> Tensor:
         """log2 of the calibrated scale, or one per output channel."""
-        rows = weight.double().reshape(len(weight) if self.per_channel else 1, -1).cpu().numpy()
-        top = 2 ** (bits - 1) - 1
-        return torch.from_numpy(log2_scale(rows, -top, top, self.weight_scale, self.calibration)).to(weight)
+        return weight_scale(weight, bits, self.per_channel, self.weight_scale, self.calibration)
 
     @property
     def _learned(self) -> bool:
@@ -148,43 +138,10 @@ class FixedPoint(Method):
             counter = Overflow(grid.log2_scale.numel(), self.overflow_rate, self.update_steps)
             grid.overflow = counter.to(grid.log2_scale.device)
 
-    def _place_input(self, gm: GraphModule, batches: list[Tensor]) -> list[ActivationQuantizer]:
-        """The quantiser of the input; an existing one stays unless `input` is selected."""
-        lowest = min(float(x.min()) for x in batches)
-        signed = lowest < 0 if self.input_signed is None else self.input_signed
-        if lowest < 0 and not signed:
-            raise DataError(f"the input has negative values ({lowest:g}) but input_signed is false: set it to true")
-        quantizer = ActivationQuantizer(self.input_bits, signed, "power_of_two")
-        for node in [n for n in gm.graph.nodes if n.op == "placeholder"]:
-            existing = next((u for u in node.users if isinstance(module_of(gm, u), ActivationQuantizer)), None)
-            if existing is None:
-                insert_after(gm, node, INPUT, quantizer)
-            elif matches("input", nn.Module(), self.select):
-                gm.set_submodule(str(existing.target), quantizer)
-            else:
-                return []
-        if self.input_log2_scale is not None:
-            quantizer.log2_scale.fill_(float(self.input_log2_scale))
-            return []
-        return [quantizer]
-
-    def _place(self, gm: GraphModule) -> list[ActivationQuantizer]:
-        """Quantisers at the ends of the chains that start at a selected module."""
-        positive = never_negative(gm)
-        placed: list[ActivationQuantizer] = []
-        for chain in chains(gm):
-            start = module_of(gm, chain.start)
-            if start is None or not matches(str(chain.start.target), start, self.select):
-                continue
-            unsigned = chain.end in positive
-            quantizer = self._activation_quantizer(str(chain.start.target), unsigned)
-            self._equip(quantizer)
-            if chain.quantizer is not None:
-                gm.set_submodule(str(chain.quantizer.target), quantizer)
-            else:
-                insert_after(gm, chain.end, f"{chain.end.target}_quantizer", quantizer)
-            placed.append(quantizer)
-        return placed
+    def _equipped(self, name: str, unsigned: bool) -> ActivationQuantizer:
+        quantizer = self._activation_quantizer(name, unsigned)
+        self._equip(quantizer)
+        return quantizer
 
     def _activation_quantizer(self, name: str, unsigned: bool) -> ActivationQuantizer:
         """The quantiser behind the chain that starts at `name`, not calibrated yet."""
@@ -193,8 +150,4 @@ class FixedPoint(Method):
 
     def _calibrate(self, gm: GraphModule, placed: list[ActivationQuantizer], batches: list[Tensor]) -> None:
         """Set the scales of new quantisers from what they see of the data."""
-        for quantizer, observer in zip(placed, observe(gm, placed, batches), strict=True):
-            log2 = log2_scale(observer.values(), quantizer.low, quantizer.high, quantizer.kind, self.calibration)
-            with torch.no_grad():
-                quantizer.log2_scale.copy_(torch.from_numpy(log2))
-            quantizer.to(batches[0].device)
+        calibrate(gm, placed, batches, self.calibration)

@@ -7,10 +7,11 @@ from torch.fx import GraphModule
 
 from intaglio.ir.errors import StructureError
 from intaglio.methods.fixed_point import FixedPoint
-from intaglio.methods.method import Batches, Method, weighted_layers
-from intaglio.methods.network import trace
-from intaglio.methods.quantizers import ActivationQuantizer, WeightGrid
-from intaglio.methods.stack import before_grid, grid_of, put_last
+from intaglio.methods.method import Method
+from intaglio.twin.layers import Batches, weighted_layers
+from intaglio.twin.quantizers import ActivationQuantizer, WeightGrid
+from intaglio.twin.stack import before_grid, grid_of, put_last
+from intaglio.twin.trace import trace
 
 
 class Format(Method):

@@ -28,10 +28,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from intaglio.methods.format import Format
-from intaglio.methods.method import Batches, SearchSpace, Span
-from intaglio.methods.quantizers import Grid, WeightGrid
-from intaglio.methods.stack import before_grid, grid_of
-from intaglio.methods.uneven import nearest_power, uneven
+from intaglio.methods.method import SearchSpace, Span
+from intaglio.twin.layers import Batches
+from intaglio.twin.quantizers import Grid, WeightGrid
+from intaglio.twin.stack import before_grid, grid_of
+from intaglio.twin.uneven import nearest_power, uneven
 
 EDGE = 1.5  # between 1 and 2: a power of two begins at 3/4 of itself
 Share = Annotated[float, Field(ge=0, le=1)]

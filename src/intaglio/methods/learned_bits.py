@@ -38,9 +38,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from intaglio.methods.format import Format
-from intaglio.methods.method import WEIGHTED, Choice, SearchSpace, Span
-from intaglio.methods.quantizers import WeightGrid
-from intaglio.methods.stack import before_grid, grid_of
+from intaglio.methods.method import Choice, SearchSpace, Span
+from intaglio.twin.layers import WEIGHTED
+from intaglio.twin.quantizers import WeightGrid
+from intaglio.twin.stack import before_grid, grid_of
 
 Granularity = Literal["layer", "channel", "weight"]
 UNIT = 8

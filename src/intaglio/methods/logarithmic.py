@@ -33,13 +33,14 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from intaglio.ir.errors import RangeError
-from intaglio.methods.calibrate import Calibration, observe
 from intaglio.methods.format import Format
-from intaglio.methods.grid import Kind
-from intaglio.methods.method import Batches, Choice, SearchSpace, Span, inputs
-from intaglio.methods.placement import replace_activations
-from intaglio.methods.quantizers import ActivationQuantizer, Grid, LevelQuantizer, WeightGrid
-from intaglio.methods.uneven import fit, nearest_power, uneven
+from intaglio.methods.method import Choice, SearchSpace, Span
+from intaglio.twin.calibrate import Calibration, observe
+from intaglio.twin.grid import Kind
+from intaglio.twin.layers import Batches, inputs
+from intaglio.twin.placement import replace_activations
+from intaglio.twin.quantizers import ActivationQuantizer, Grid, LevelQuantizer, WeightGrid
+from intaglio.twin.uneven import fit, nearest_power, uneven
 
 Base = Literal[2, "sqrt2"]
 

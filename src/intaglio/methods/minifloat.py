@@ -32,15 +32,16 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from intaglio.ir.ops import Align
-from intaglio.methods.align import align
-from intaglio.methods.calibrate import Calibration, observe
 from intaglio.methods.format import Format
-from intaglio.methods.grid import Kind
-from intaglio.methods.lowering import Scope, lower, quantize
-from intaglio.methods.method import Batches, Choice, SearchSpace, inputs
-from intaglio.methods.placement import replace_activations
-from intaglio.methods.quantizers import ActivationQuantizer, Grid, WeightGrid
-from intaglio.methods.uneven import binade, fit, uneven
+from intaglio.methods.method import Choice, SearchSpace
+from intaglio.twin.align import align
+from intaglio.twin.calibrate import Calibration, observe
+from intaglio.twin.grid import Kind
+from intaglio.twin.layers import Batches, inputs
+from intaglio.twin.placement import replace_activations
+from intaglio.twin.quantizers import ActivationQuantizer, Grid, WeightGrid
+from intaglio.twin.rules import Scope, lower, quantize
+from intaglio.twin.uneven import binade, fit, uneven
 
 
 class MinifloatGrid(Grid, WeightGrid):

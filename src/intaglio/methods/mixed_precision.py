@@ -30,12 +30,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from intaglio.ir.errors import RangeError, RecipeError
-from intaglio.methods.calibrate import SAMPLES, log2_scale, observe
+from intaglio.ir.errors import RangeError, RecipeError, unknown
 from intaglio.methods.fixed_point import Bits, FixedPoint
-from intaglio.methods.method import Batches, Choice, SearchSpace, Span, matches, unknown, weighted_layers
-from intaglio.methods.quantizers import ActivationQuantizer, Grid, WeightQuantizer
-from intaglio.methods.stack import before_grid
+from intaglio.methods.method import Choice, SearchSpace, Span
+from intaglio.twin.calibrate import SAMPLES, log2_scale, observe
+from intaglio.twin.layers import Batches, matches, weighted_layers
+from intaglio.twin.quantizers import ActivationQuantizer, Grid, WeightQuantizer
+from intaglio.twin.stack import before_grid
 
 WIDTHS = range(2, 17)
 TOLERANCE = 1e-3

@@ -36,15 +36,16 @@ from torch.autograd.function import once_differentiable
 from torch.fx import GraphModule, Interpreter, Node
 
 from intaglio.ir.errors import RecipeError
-from intaglio.methods.calibrate import Observer
-from intaglio.methods.fitted import FittedGrid, small_integers
 from intaglio.methods.format import Format
-from intaglio.methods.grid import fractions
-from intaglio.methods.method import Batches, SearchSpace, Span, inputs
-from intaglio.methods.network import module_of
-from intaglio.methods.placement import Chain
-from intaglio.methods.quantizers import LevelQuantizer, WeightGrid
-from intaglio.methods.rectifiers import replace_rectifiers, require_in_place, unrectified_chains
+from intaglio.methods.method import SearchSpace, Span
+from intaglio.twin.calibrate import Observer
+from intaglio.twin.fitted import FittedGrid, small_integers
+from intaglio.twin.grid import fractions
+from intaglio.twin.layers import Batches, inputs
+from intaglio.twin.placement import Chain
+from intaglio.twin.quantizers import LevelQuantizer, WeightGrid
+from intaglio.twin.rectifiers import replace_rectifiers, require_in_place, unrectified_chains
+from intaglio.twin.trace import module_of
 
 SAMPLES = 1024
 """Inputs on which activations are observed."""

@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from intaglio.ir.errors import RecipeError
-from intaglio.methods.calibrate import Calibration, log2_scale, observe
 from intaglio.methods.format import quantised
-from intaglio.methods.grid import Kind
-from intaglio.methods.method import Batches, Choice, Method, SearchSpace, Span, inputs
-from intaglio.methods.placement import replace_activations
-from intaglio.methods.quantizers import ActivationQuantizer, ClippedQuantizer
+from intaglio.methods.method import Choice, Method, SearchSpace, Span
+from intaglio.twin.calibrate import Calibration, log2_scale, observe
+from intaglio.twin.grid import Kind
+from intaglio.twin.layers import Batches, inputs
+from intaglio.twin.placement import replace_activations
+from intaglio.twin.quantizers import ActivationQuantizer, ClippedQuantizer
 
 
 class LearnedClip(ClippedQuantizer):

@@ -16,8 +16,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from intaglio.ir.errors import StructureError
-from intaglio.methods.method import Batches, Choice, Method, SearchSpace, Span, weighted_layers
-from intaglio.methods.stack import before_grid, grid_of, parametrisations, put_below
+from intaglio.methods.method import Choice, Method, SearchSpace, Span
+from intaglio.twin.layers import Batches, weighted_layers
+from intaglio.twin.stack import before_grid, grid_of, parametrisations, put_below
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -8,9 +8,10 @@ from typing import Any
 import yaml
 from torch import nn
 
-from intaglio.ir.errors import RecipeError
+from intaglio.ir.errors import RecipeError, unknown
 from intaglio.methods.catalogue import METHODS
-from intaglio.methods.method import Batches, Method, unknown
+from intaglio.methods.method import Method
+from intaglio.twin.layers import Batches
 
 
 class Recipe:

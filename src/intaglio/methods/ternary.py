@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from intaglio.ir.errors import RangeError
-from intaglio.methods.fitted import MeanGrid, dyadic
 from intaglio.methods.format import Format
 from intaglio.methods.method import Choice, SearchSpace, Span
-from intaglio.methods.quantizers import WeightGrid
+from intaglio.twin.fitted import MeanGrid, dyadic
+from intaglio.twin.quantizers import WeightGrid
 
 
 class _Ternarise(torch.autograd.Function):

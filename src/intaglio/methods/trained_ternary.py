@@ -22,10 +22,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from intaglio.methods.fitted import FittedGrid, small_integers
 from intaglio.methods.format import Format
 from intaglio.methods.method import SearchSpace, Span
-from intaglio.methods.quantizers import WeightGrid
+from intaglio.twin.fitted import FittedGrid, small_integers
+from intaglio.twin.quantizers import WeightGrid
 
 _SMALLEST = 2.0**-24
 """Values trained below this count as this."""

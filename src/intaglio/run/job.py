@@ -7,9 +7,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from intaglio.ir.errors import RecipeError
+from intaglio.ir.errors import RecipeError, unknown
 from intaglio.methods import Recipe
-from intaglio.methods.method import unknown
 
 
 class _Section(BaseModel):

@@ -16,7 +16,7 @@ from intaglio.run import steps, summary
 from intaglio.run.job import Job
 from intaglio.run.state import State
 
-SOFTWARE = ("ir", "methods", "models", "datasets", "train.py", "trace.py", "run", "measure.py")
+SOFTWARE = ("ir", "twin", "methods", "models", "datasets", "train.py", "run", "measure.py")
 CHECKS = ("torch_graph", "graph_rtl", "graph_netlist", "verilator_cxxrtl")
 HARDWARE = ("ir", "hardware", "rtl", "cost", "run", "measure.py")
 

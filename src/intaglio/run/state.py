@@ -20,11 +20,10 @@ from intaglio.hardware.folding import carve_for_interval, fold_for_area
 from intaglio.hardware.place import Placement, device, place
 from intaglio.hardware.rtl import Rtl
 from intaglio.hardware.synthesize import Synthesis, synthesize
-from intaglio.ir.errors import IntaglioError, RecipeError
+from intaglio.ir.errors import IntaglioError, RecipeError, unknown
 from intaglio.ir.graph import Graph
 from intaglio.measure import RunFolder
 from intaglio.methods import Recipe
-from intaglio.methods.method import unknown
 from intaglio.models import MODELS
 from intaglio.run.job import Job
 

@@ -17,10 +17,10 @@ from intaglio.ir.errors import ToolError
 from intaglio.measure import Measurement, Product, Source
 from intaglio.run import storage
 from intaglio.run.state import State
-from intaglio.trace import check as check_traceable
-from intaglio.trace import equal
-from intaglio.trace import lower as lower_model
 from intaglio.train import evaluate, fit
+from intaglio.trial import check as check_traceable
+from intaglio.twin.lower import equal
+from intaglio.twin.lower import lower as lower_model
 
 FLOAT_BITS = 32
 SATURATED_FRAMES = 8  # at least; more where the pipeline holds more

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from intaglio.ir.errors import StructureError
-from intaglio.methods.quantizers import WeightGrid
+from intaglio.twin.quantizers import WeightGrid
 
 
 def parametrisations(layer: nn.Module) -> list[nn.Module]:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from intaglio.ir.ops import Align
-from intaglio.methods.lowering import Scope, lower, uniform
-from intaglio.methods.placement import Role, role
-from intaglio.methods.uneven import binade
+from intaglio.twin.placement import Role, role
+from intaglio.twin.rules import Scope, lower, uniform
+from intaglio.twin.uneven import binade
 
 SMALLEST = 2.0**-100
 """Stands for the largest value of a block of zeros."""

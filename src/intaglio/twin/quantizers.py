@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from intaglio.methods.grid import Kind, fractions, mantissa_bits, reciprocal, snap
+from intaglio.twin.grid import Kind, fractions, mantissa_bits, reciprocal, snap
 
 
 def _start(x: Tensor, stochastic: bool) -> Tensor:

@@ -1,6 +1,5 @@
 """From a quantised torch module to a Graph of integers, and the proof that the two agree."""
 
-import copy
 from fractions import Fraction
 from typing import Any
 
@@ -14,12 +13,11 @@ from intaglio.ir.graph import Builder, Graph
 from intaglio.ir.ops import Input, Requantize
 from intaglio.ir.passes import optimise
 from intaglio.ir.types import Type
-from intaglio.methods.fixed_point import FixedPoint
-from intaglio.methods.freeze import freeze, require_statistics
-from intaglio.methods.lowering import Scope, reshape
-from intaglio.methods.lowering import lower as lower_module
-from intaglio.methods.network import is_reshape, module_of, trace
-from intaglio.methods.quantizers import ActivationQuantizer
+from intaglio.twin.freeze import freeze
+from intaglio.twin.quantizers import ActivationQuantizer
+from intaglio.twin.rules import Scope, reshape
+from intaglio.twin.rules import lower as lower_module
+from intaglio.twin.trace import is_reshape, module_of
 
 EXACT_BITS = 53
 """Integers up to 2**53 are exact in float64, in which the torch side is evaluated."""
@@ -33,7 +31,7 @@ def lower(model: nn.Module, example: Tensor, optimised: bool = True) -> Graph:
         ShapeError: shapes do not fit; RangeError: an accumulator is too wide.
     """
     gm = freeze(model)
-    shapes = _shapes(gm, example)
+    shapes = shapes_of(gm, example)
     builder, wires = Builder(), {}
     for node in gm.graph.nodes:
         if node.op == "output":
@@ -44,25 +42,11 @@ def lower(model: nn.Module, example: Tensor, optimised: bool = True) -> Graph:
     raise UnsupportedLayer(f"{type(model).__name__}: the forward pass returns nothing")
 
 
-def check(model: nn.Module, example: Tensor) -> None:
-    """Raise what `lower` would raise, before any training: quantises a copy of a float network for the trial.
-
-    Takes about as long as one forward pass and one lowering.
-    """
-    copied = copy.deepcopy(model)
-    for name, module in copied.named_modules():
-        require_statistics(name, module)
-    _shapes(trace(copied).eval(), example)
-    if not any(isinstance(module, ActivationQuantizer) for module in copied.modules()):
-        copied = FixedPoint(learn=False, samples=1, calibration="minmax").apply(copied, example)
-    lower(copied, example)
-
-
 def equal(model: nn.Module, graph: Graph, x: Tensor, batch: int = 256) -> int:
     """How many output integers differ between the frozen network in float64 and the Graph, over all inputs
     `x`."""
     gm = freeze(model)
-    _shapes(gm, x)
+    shapes_of(gm, x)
     wrong = 0
     for part in x.split(batch):
         with torch.no_grad():
@@ -132,7 +116,7 @@ class _Shapes(fx.Interpreter):
         return value
 
 
-def _shapes(gm: GraphModule, example: Tensor) -> dict[Node, tuple[int, ...]]:
+def shapes_of(gm: GraphModule, example: Tensor) -> dict[Node, tuple[int, ...]]:
     """Shape of every tensor for a batch of two, by node."""
     dtype = next((p.dtype for p in gm.parameters()), torch.float32)
     twice = torch.cat([example[:1], example[:1]]).to(dtype)

@@ -8,15 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import intaglio.methods.lowering as lowering
+import intaglio.twin.rules as lowering
 from intaglio.ir.errors import RangeError, ShapeError, StructureError, UnsupportedLayer
 from intaglio.ir.graph import Graph
 from intaglio.ir.ops import Conv2d, Requantize
 from intaglio.methods import FixedPoint, Prune, Recipe
-from intaglio.methods.freeze import freeze
-from intaglio.methods.stack import integers
 from intaglio.models import MODELS
-from intaglio.trace import check, equal, lower
+from intaglio.trial import check
+from intaglio.twin.freeze import freeze
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.stack import integers
 
 
 class Functional(nn.Module):

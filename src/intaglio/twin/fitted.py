@@ -12,9 +12,9 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from intaglio.methods.calibrate import OCTAVES_APART
-from intaglio.methods.grid import fractions, round_mantissa
-from intaglio.methods.quantizers import WeightGrid
+from intaglio.twin.calibrate import OCTAVES_APART
+from intaglio.twin.grid import fractions, round_mantissa
+from intaglio.twin.quantizers import WeightGrid
 
 MANTISSA = 8
 """Bits of a mean as a scale."""

@@ -14,10 +14,10 @@ from intaglio.ir.graph import Builder
 from intaglio.ir.op import Op
 from intaglio.ir.ops import Add, Concat, Conv2d, MatMul, MaxPool, Pad, Requantize, Reshape, SumPool
 from intaglio.ir.types import Type
-from intaglio.methods import network
-from intaglio.methods.grid import fractions, unit
-from intaglio.methods.quantizers import ActivationQuantizer
-from intaglio.methods.stack import integers
+from intaglio.twin import trace as network
+from intaglio.twin.grid import fractions, unit
+from intaglio.twin.quantizers import ActivationQuantizer
+from intaglio.twin.stack import integers
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from torch.fx import GraphModule, Node
 
 from intaglio.ir.errors import UnsupportedLayer
-from intaglio.methods.grid import round_mantissa
+from intaglio.twin.grid import round_mantissa
 
 
 class Add(nn.Module):
@@ -161,7 +161,7 @@ class _Tracer(fx.Tracer):
         home = type(m).__module__
         if isinstance(m, nn.Sequential | nn.ModuleList | GraphModule):
             return False
-        return home.startswith(("torch.nn.", "torch.ao.", "intaglio.methods."))
+        return home.startswith(("torch.nn.", "torch.ao.", "intaglio.twin.", "intaglio.methods."))
 
 
 def trace(model: nn.Module) -> GraphModule:

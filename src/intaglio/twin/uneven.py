@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from intaglio.methods.calibrate import PERCENTILE, Calibration, not_far_apart
-from intaglio.methods.grid import snap
-from intaglio.methods.quantizers import Grid
+from intaglio.twin.calibrate import PERCENTILE, Calibration, not_far_apart
+from intaglio.twin.grid import snap
+from intaglio.twin.quantizers import Grid
 
 Whole = Callable[[Tensor], Tensor]
 """Rounds values divided by their scale to the integers of a format."""

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from intaglio.ir.ops import Lookup, Requantize, Threshold
-from intaglio.methods.lowering import Scope, lower
-from intaglio.methods.placement import Role, role
-from intaglio.methods.quantizers import ActivationQuantizer
+from intaglio.twin.placement import Role, role
+from intaglio.twin.quantizers import ActivationQuantizer
+from intaglio.twin.rules import Scope, lower
 
 MOST_LEVELS = 16
 """A uniform quantiser of more levels is a multiplication, not a staircase."""

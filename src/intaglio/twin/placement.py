@@ -13,9 +13,9 @@ from typing import Literal
 from torch import nn
 from torch.fx import GraphModule, Node
 
-from intaglio.methods.method import matches
-from intaglio.methods.network import Add, Affine, Concat, SumPool, is_reshape, module_of
-from intaglio.methods.quantizers import ActivationQuantizer
+from intaglio.twin.layers import matches
+from intaglio.twin.quantizers import ActivationQuantizer
+from intaglio.twin.trace import Add, Affine, Concat, SumPool, is_reshape, module_of
 
 Role = Literal["start", "follow", "either", "passive", "quantizer", "other"]
 

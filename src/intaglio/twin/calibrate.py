@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from intaglio.ir.errors import IntaglioError, RangeError, ShapeError
-from intaglio.methods.grid import Kind, mantissa_bits, reciprocal, snap
-from intaglio.methods.quantizers import ActivationQuantizer
+from intaglio.twin.grid import Kind, mantissa_bits, reciprocal, snap
+from intaglio.twin.quantizers import ActivationQuantizer
 
 Calibration = Literal["minmax", "percentile", "mse"]
 PERCENTILE = 99.99

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from intaglio.ir.ops import Conv2d, Lookup, MatMul, Threshold
 from intaglio.methods import FixedPoint, Recipe
-from intaglio.methods.freeze import freeze
-from intaglio.methods.quantizers import ActivationQuantizer, LevelQuantizer
-from intaglio.methods.stack import integers
-from intaglio.methods.staircase import Staircase, staircase
-from intaglio.trace import equal, lower
+from intaglio.twin.freeze import freeze
+from intaglio.twin.lower import equal, lower
+from intaglio.twin.quantizers import ActivationQuantizer, LevelQuantizer
+from intaglio.twin.stack import integers
+from intaglio.twin.staircase import Staircase, staircase
 
 
 class Uneven(LevelQuantizer):

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from intaglio.methods import FixedPoint, Recipe
-from intaglio.methods.calibrate import log2_scale
-from intaglio.methods.grid import mantissa_bits, round_mantissa, snap, unit
-from intaglio.methods.quantizers import ActivationQuantizer, Grid, WeightQuantizer
+from intaglio.twin.calibrate import log2_scale
+from intaglio.twin.grid import mantissa_bits, round_mantissa, snap, unit
+from intaglio.twin.quantizers import ActivationQuantizer, Grid, WeightQuantizer
 
 
 def test_snapped_scales_are_dyadic():
