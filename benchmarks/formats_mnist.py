@@ -33,11 +33,11 @@ from intaglio.ir.errors import IntaglioError
 from intaglio.methods import Binary, FixedPoint, Incremental, Logarithmic, Recipe, Ternary
 from intaglio.models import MODELS
 from intaglio.train import Callback, Step, distilled, evaluate, fit, load_weights, save_weights
+from intaglio.twin.flat import module_of
 from intaglio.twin.freeze import freeze
 from intaglio.twin.lower import equal, lower
 from intaglio.twin.placement import only_user
 from intaglio.twin.quantizers import ActivationQuantizer
-from intaglio.twin.trace import module_of
 
 RESULTS = Path("benchmarks/results/formats_mnist.json")
 STORE = Path("build/formats")

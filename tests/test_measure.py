@@ -225,5 +225,5 @@ def test_reading_what_is_not_a_run(tmp_path):
 
 
 def test_a_key_of_code_that_is_not_there_is_an_error():
-    with pytest.raises(FileNotFoundError, match="trace.py"):
+    with pytest.raises(FileNotFoundError, match=r"trace\.py"):
         code_key("ir", "trace.py")

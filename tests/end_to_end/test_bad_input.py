@@ -2,7 +2,7 @@
 
 | input                            | here                       | and in depth                                     |
 |----------------------------------|----------------------------|--------------------------------------------------|
-| unknown layer                    | test_unknown_layer         | tests/twin/test_lower.py: test_check_refuses          |
+| unknown layer                    | test_unknown_layer         | tests/twin/test_lower.py: test_check_refuses|
 | dynamic control flow             | test_dynamic_control_flow  |                                                  |
 | NaN or infinite weights          | test_weights_not_finite    | tests/test_train.py: test_faults_are_named       |
 | empty calibration data           | test_calibration_data      |                                                  |

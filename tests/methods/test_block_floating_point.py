@@ -17,11 +17,11 @@ from intaglio.methods import BlockFloatingPoint, FixedPoint, Prune, Recipe
 from intaglio.methods.block_floating_point import BlockGrid
 from intaglio.train import load_weights, save_weights
 from intaglio.twin.align import BlockAlign, align
+from intaglio.twin.flat import module_of
 from intaglio.twin.lower import equal, lower
 from intaglio.twin.placement import chains
 from intaglio.twin.quantizers import ActivationQuantizer
 from intaglio.twin.stack import grid_of, integers
-from intaglio.twin.trace import module_of
 
 
 def net() -> nn.Module:

@@ -30,12 +30,12 @@ from intaglio.methods.format import Format
 from intaglio.methods.method import Choice, SearchSpace
 from intaglio.twin.calibrate import log2_scale, observe
 from intaglio.twin.fitted import MeanGrid, dyadic
+from intaglio.twin.flat import free_name, module_of
 from intaglio.twin.layers import WEIGHTED, Batches, inputs, matches, weighted_layers
 from intaglio.twin.placement import chains
 from intaglio.twin.quantizers import ActivationQuantizer, LevelQuantizer, WeightGrid
 from intaglio.twin.rectifiers import carried, replace_rectifiers, require_in_place, unrectified_chains
 from intaglio.twin.stack import grid_of
-from intaglio.twin.trace import free_name, module_of
 
 SAMPLES = 1024
 """Inputs on which sums of +-1 are calibrated."""

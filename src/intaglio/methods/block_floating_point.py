@@ -37,11 +37,11 @@ from intaglio.methods.format import Format, quantised
 from intaglio.methods.method import SearchSpace, Span
 from intaglio.twin.align import SMALLEST, BlockAlign
 from intaglio.twin.calibrate import log2_scale, observe
+from intaglio.twin.flat import free_name, is_reshape, module_of
 from intaglio.twin.layers import Batches, inputs, weighted_layers
 from intaglio.twin.placement import role_of
 from intaglio.twin.quantizers import ActivationQuantizer, Grid, WeightGrid
 from intaglio.twin.stack import before_grid, put_last
-from intaglio.twin.trace import free_name, is_reshape, module_of
 from intaglio.twin.uneven import binade, uneven
 
 _SAME = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)

@@ -40,12 +40,12 @@ from intaglio.methods.format import Format
 from intaglio.methods.method import SearchSpace, Span
 from intaglio.twin.calibrate import Observer
 from intaglio.twin.fitted import FittedGrid, small_integers
+from intaglio.twin.flat import module_of
 from intaglio.twin.grid import fractions
 from intaglio.twin.layers import Batches, inputs
 from intaglio.twin.placement import Chain
 from intaglio.twin.quantizers import LevelQuantizer, WeightGrid
 from intaglio.twin.rectifiers import replace_rectifiers, require_in_place, unrectified_chains
-from intaglio.twin.trace import module_of
 
 SAMPLES = 1024
 """Inputs on which activations are observed."""

@@ -19,13 +19,15 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from intaglio.ir.errors import UnsupportedLayer
+from intaglio.twin.flat import is_reshape, module_of
 from intaglio.twin.grid import OFFSET_GRID, fractions, round_mantissa, unit
 from intaglio.twin.layers import WEIGHTED, require_finite
+from intaglio.twin.modules import Affine, SumPool
 from intaglio.twin.placement import only_user, role_of
 from intaglio.twin.quantizers import ActivationQuantizer, LevelQuantizer
 from intaglio.twin.stack import integers
 from intaglio.twin.staircase import MOST_LEVELS, Staircase, staircase
-from intaglio.twin.trace import Affine, SumPool, is_reshape, module_of, trace
+from intaglio.twin.trace import trace
 
 MERGED_MANTISSA = 8
 AFFINE_MANTISSA = 12

@@ -13,11 +13,11 @@ from intaglio.ir.graph import Builder, Graph
 from intaglio.ir.ops import Input, Requantize
 from intaglio.ir.passes import optimise
 from intaglio.ir.types import Type
+from intaglio.twin.flat import is_reshape, module_of
 from intaglio.twin.freeze import freeze
 from intaglio.twin.quantizers import ActivationQuantizer
 from intaglio.twin.rules import Scope, reshape
 from intaglio.twin.rules import lower as lower_module
-from intaglio.twin.trace import is_reshape, module_of
 
 EXACT_BITS = 53
 """Integers up to 2**53 are exact in float64, in which the torch side is evaluated."""

@@ -13,9 +13,10 @@ from typing import Literal
 from torch import nn
 from torch.fx import GraphModule, Node
 
+from intaglio.twin.flat import is_reshape, module_of
 from intaglio.twin.layers import matches
+from intaglio.twin.modules import Add, Affine, Concat, SumPool
 from intaglio.twin.quantizers import ActivationQuantizer
-from intaglio.twin.trace import Add, Affine, Concat, SumPool, is_reshape, module_of
 
 Role = Literal["start", "follow", "either", "passive", "quantizer", "other"]
 

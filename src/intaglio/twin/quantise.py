@@ -8,12 +8,13 @@ from torch.fx import GraphModule
 
 from intaglio.ir.errors import DataError
 from intaglio.twin.calibrate import Calibration, log2_scale, observe
+from intaglio.twin.flat import insert_after, module_of
 from intaglio.twin.grid import Kind
 from intaglio.twin.layers import Batches, inputs, matches, weighted_layers
 from intaglio.twin.placement import chains, never_negative
 from intaglio.twin.quantizers import ActivationQuantizer, WeightQuantizer
 from intaglio.twin.stack import before_grid, put_last
-from intaglio.twin.trace import insert_after, module_of, trace
+from intaglio.twin.trace import trace
 
 INPUT = "input_quantizer"
 

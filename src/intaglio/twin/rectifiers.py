@@ -10,10 +10,10 @@ from torch import nn
 from torch.fx import GraphModule, Node
 
 from intaglio.ir.errors import StructureError
+from intaglio.twin.flat import insert_after, is_reshape, module_of
 from intaglio.twin.layers import matches
 from intaglio.twin.placement import Chain, chains, role_of
 from intaglio.twin.quantizers import ActivationQuantizer
-from intaglio.twin.trace import insert_after, is_reshape, module_of
 
 _CARRY = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 

@@ -14,7 +14,7 @@ from intaglio.ir.graph import Builder
 from intaglio.ir.op import Op
 from intaglio.ir.ops import Add, Concat, Conv2d, MatMul, MaxPool, Pad, Requantize, Reshape, SumPool
 from intaglio.ir.types import Type
-from intaglio.twin import trace as network
+from intaglio.twin import modules
 from intaglio.twin.grid import fractions, unit
 from intaglio.twin.quantizers import ActivationQuantizer
 from intaglio.twin.stack import integers
@@ -190,7 +190,7 @@ def _quantizer(module: ActivationQuantizer, scope: Scope, x: int) -> int:
 
 
 @lower.register
-def _affine(module: network.Affine, scope: Scope, x: int) -> int:
+def _affine(module: modules.Affine, scope: Scope, x: int) -> int:
     return affine(scope, x, fractions(module.gain.tolist()), fractions(module.offset.tolist()))
 
 
@@ -248,7 +248,7 @@ def _pad(
 
 
 @lower.register
-def _sum_pool(module: network.SumPool, scope: Scope, x: int) -> int:
+def _sum_pool(module: modules.SumPool, scope: Scope, x: int) -> int:
     wire = scope.type(x)
     if module.kernel is None:
         kernel = stride = (wire.shape[1], wire.shape[2])
@@ -267,13 +267,13 @@ def rescale(scope: Scope, x: int, gain: Fraction) -> int:
 
 
 @lower.register
-def _add(module: network.Add, scope: Scope, a: int, b: int) -> int:
+def _add(module: modules.Add, scope: Scope, a: int, b: int) -> int:
     parts, multipliers = _aligned(scope, (a, b))
     return scope.add(Add((multipliers[0], multipliers[1])), *parts)
 
 
 @lower.register
-def _concat(module: network.Concat, scope: Scope, *inputs: int) -> int:
+def _concat(module: modules.Concat, scope: Scope, *inputs: int) -> int:
     parts, multipliers = _aligned(scope, inputs)
     return scope.add(Concat(tuple(multipliers)), *parts)
 

@@ -1,79 +1,17 @@
 """A torch module as a flat torch.fx graph in which every operation is a module."""
 
-import math
 import operator
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.fx import GraphModule, Node
 
 from intaglio.ir.errors import UnsupportedLayer
-from intaglio.twin.grid import round_mantissa
-
-
-class Add(nn.Module):
-    """a + b (residual connections)."""
-
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return a + b
-
-
-class Concat(nn.Module):
-    """Concatenation of several inputs along the channel axis."""
-
-    def forward(self, *parts: Tensor) -> Tensor:
-        return torch.cat(parts, 1)
-
-
-class Affine(nn.Module):
-    """x * gain + offset per channel, with a dyadic gain: what batch norm becomes when it cannot be merged."""
-
-    gain: Tensor
-    offset: Tensor
-
-    def __init__(self, gain: Tensor, offset: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("gain", gain)
-        self.register_buffer("offset", offset)
-
-    def forward(self, x: Tensor) -> Tensor:
-        shape = (1, -1) + (1,) * (x.dim() - 2)
-        return x * self.gain.reshape(shape) + self.offset.reshape(shape)
-
-
-class SumPool(nn.Module):
-    """The sum over a window times a dyadic approximation (12 bits) of 1/size: an exact average pool.
-
-    `kernel` None takes the whole image (global average pooling). Zero padding counts towards the size.
-    """
-
-    MANTISSA = 12
-
-    def __init__(self, kernel: tuple[int, ...] | None, stride: tuple[int, ...], padding: tuple[int, ...]) -> None:
-        super().__init__()
-        self.kernel, self.stride, self.padding = kernel, stride, padding
-
-    def gain(self, size: int) -> float:
-        """The dyadic factor for a window of `size` values; exactly 1/size for a power of two."""
-        return float(round_mantissa(np.array([1.0 / size]), self.MANTISSA)[0])
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.kernel is None:
-            axes = tuple(range(2, x.dim()))
-            return x.sum(axes, keepdim=True) * self.gain(math.prod(x.shape[2:]))
-        shaped = x if x.dim() == 4 else x.unsqueeze(3)
-        pad = 4 - x.dim()
-        kernel, stride, padding = (
-            (*self.kernel, *(1,) * pad),
-            (*self.stride, *(1,) * pad),
-            (*self.padding, *(0,) * pad),
-        )
-        y = F.avg_pool2d(shaped, kernel, stride, padding, divisor_override=1) * self.gain(math.prod(kernel))
-        return y if x.dim() == 4 else y.squeeze(3)
+from intaglio.twin.flat import insert_module
+from intaglio.twin.modules import Add, Concat
 
 
 def _adaptive(x: Any, output_size: Any) -> nn.Module:
@@ -150,7 +88,6 @@ FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
 """Functional forms and the modules that replace them."""
 
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
-RESHAPES = (torch.flatten, "flatten", torch.reshape, "reshape", "view")
 
 
 class _Tracer(fx.Tracer):
@@ -229,43 +166,3 @@ def _replacement(node: Node) -> tuple[nn.Module, tuple[Any, ...]] | None:
 def _tensor(item: Any) -> bool:
     """Whether an argument may be an activation (sizes are call_method size or getattr)."""
     return isinstance(item, Node) and item.op != "get_attr" and item.target not in ("size", getattr, operator.getitem)
-
-
-def insert_module(module: GraphModule, node: Node, name: str, made: nn.Module, arguments: tuple[Any, ...]) -> Node:
-    """Put a module call in place of `node`, under a free name close to `name`."""
-    name = free_name(module, name)
-    module.add_submodule(name, made)
-    with module.graph.inserting_before(node):
-        new = module.graph.call_module(name, arguments)
-    node.replace_all_uses_with(new)
-    module.graph.erase_node(node)
-    return new
-
-
-def insert_after(module: GraphModule, node: Node, name: str, made: nn.Module) -> Node:
-    """Put a module between `node` and all its users."""
-    name = free_name(module, name)
-    module.add_submodule(name, made)
-    with module.graph.inserting_after(node):
-        new = module.graph.call_module(name, (node,))
-    node.replace_all_uses_with(new, delete_user_cb=lambda user: user is not new)
-    return new
-
-
-def free_name(module: nn.Module, name: str) -> str:
-    """`name`, with a number added if the module already has such an attribute."""
-    name = name.replace(".", "_")
-    number = 0
-    while hasattr(module, name if not number else f"{name}_{number}"):
-        number += 1
-    return name if not number else f"{name}_{number}"
-
-
-def module_of(gm: GraphModule, node: Node) -> nn.Module | None:
-    """The module that a node calls; None for anything else."""
-    return gm.get_submodule(str(node.target)) if node.op == "call_module" else None
-
-
-def is_reshape(node: Node) -> bool:
-    """Whether a node only reshapes a tensor."""
-    return node.op in ("call_function", "call_method") and node.target in RESHAPES
