@@ -15,6 +15,7 @@ from intaglio.ir.passes import (
     fuse_requantize,
     minimise_requantize,
     move_affine,
+    nest_concat,
     requantize_to_threshold,
 )  # fmt: skip
 
@@ -81,7 +82,7 @@ def test_values_are_preserved_on_random_chains(rewrite: object) -> None:
         after = rewrite(graph)  # pyright: ignore
         assert_same(graph, after, every_value(-150, 150))
         changed += after != graph
-    assert changed > 5 or rewrite in (fold_pad, move_affine, fold_threshold)  # their own tests are below
+    assert changed > 5 or rewrite in (fold_pad, move_affine, fold_threshold, nest_concat)  # their own tests are below
 
 
 def test_thresholds_of_many_levels() -> None:
@@ -214,17 +215,45 @@ def test_nodes_nobody_reads_go_and_inputs_stay() -> None:
     assert [n.name for n in optimise(b.graph([y])).nodes] == ["x", "unread", "y"]
 
 
-def test_a_border_becomes_the_padding_of_its_convolution() -> None:
+@pytest.mark.parametrize("value", [-1, 0])
+@pytest.mark.parametrize("own", [(0, 0), (1, 0)])
+def test_a_border_becomes_the_padding_of_its_convolution(value: int, own: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
-    for own in ((0, 0), (1, 0)):
-        b = Builder()
-        x = b.add("x", Input(Type((2, 4, 5), (-1, 1))))
-        border = b.add("border", Pad((1, 2), -1), x)
-        conv = b.add("conv", Conv2d(rng.integers(-3, 4, (3, 2, 3, 3)), padding=own), border)
-        graph = b.graph([conv])
-        after = fold_pad(graph)
-        assert_same(graph, after, rng.integers(-1, 2, (20, 2, 4, 5)))
-        assert len(after.nodes) == (3 if any(own) else 2)
+    b = Builder()
+    x = b.add("x", Input(Type((2, 4, 5), (-1, 1))))
+    border = b.add("border", Pad((1, 2), value), x)
+    conv = b.add("conv", Conv2d(rng.integers(-3, 4, (3, 2, 3, 3)), padding=own), border)
+    graph = b.graph([conv])
+    after = fold_pad(graph)
+    assert_same(graph, after, rng.integers(-1, 2, (20, 2, 4, 5)))
+    assert len(after.nodes) == (3 if any(own) and value else 2)
+
+
+@pytest.mark.parametrize(("op", "value", "folds"), [
+    (MaxPool((3, 3), (2, 2)), -5, True), (MaxPool((3, 3), (1, 1), (1, 0)), -6, True),
+    (MaxPool((3, 3), (2, 2)), -4, False),  # above some inputs: it may win
+    (MaxPool((1, 2), (1, 1)), -5, False),  # a window in the border alone
+    (SumPool((3, 2), (2, 1), (1, 0)), 0, True), (SumPool((3, 2), (1, 1)), -5, False),
+])  # fmt: skip
+def test_a_border_becomes_the_padding_of_its_pool(op: MaxPool | SumPool, value: int, folds: bool) -> None:
+    b = Builder()
+    x = b.add("x", Input(Type((2, 4, 5), (-5, 3))))
+    graph = b.graph([b.add("pool", op, b.add("border", Pad((1, 1), value), x))])
+    after = fold_pad(graph)
+    assert_same(graph, after, np.random.default_rng(0).integers(-5, 4, (20, 2, 4, 5)))
+    assert len(after.nodes) == (2 if folds else 3)
+
+
+@pytest.mark.parametrize("multipliers", [(1, 1, 1), (2, 3, 1), (4, 1, 2, 5)])
+def test_a_concatenation_of_many_becomes_a_chain(multipliers: tuple[int, ...]) -> None:
+    b = Builder()
+    x = b.add("x", Input(Type((2,), (-5, 3))))
+    parts = [b.add(f"p{m}", requantize(m + 1, -m), x) for m in range(len(multipliers))]
+    graph = b.graph([b.add("cat", Concat(multipliers), *parts)])
+    after = nest_concat(graph)
+    assert_same(graph, after, np.random.default_rng(0).integers(-5, 4, (20, 2)))
+    joins = [node for node in after.nodes if isinstance(node.op, Concat)]
+    assert [len(node.inputs) for node in joins] == [2] * (len(parts) - 1) and joins[-1].name == "cat"
 
 
 def bipolar_network(seed: int) -> tuple[Graph, np.ndarray]:

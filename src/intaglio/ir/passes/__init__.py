@@ -11,11 +11,13 @@ from intaglio.ir.passes.fold_threshold import fold_threshold
 from intaglio.ir.passes.fuse_requantize import fuse_requantize
 from intaglio.ir.passes.minimise_requantize import minimise_requantize
 from intaglio.ir.passes.move_affine import move_affine
+from intaglio.ir.passes.nest_concat import nest_concat
 from intaglio.ir.passes.rebuild import rebuild
 from intaglio.ir.passes.requantize_to_threshold import requantize_to_threshold
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     drop_identity,
+    nest_concat,
     fold_pad,
     move_affine,
     fuse_requantize,
@@ -50,5 +52,5 @@ def _narrowed(graph: Graph, bounds: list[tuple[int, int]]) -> Graph:
 
 __all__ = [
     "PASSES", "drop_identity", "fold_pad", "fold_threshold", "fuse_requantize", "minimise_requantize",
-    "move_affine", "optimise", "requantize_to_threshold",
+    "move_affine", "nest_concat", "optimise", "requantize_to_threshold",
 ]  # fmt: skip
