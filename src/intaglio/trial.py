@@ -16,8 +16,23 @@ TRIAL_BITS = 8
 def check(model: nn.Module, example: Tensor) -> None:
     """Raise what `lower` would raise, before any training: quantises a copy of a float network for the trial.
 
-    Takes about as long as one forward pass and one lowering.
+    Takes about as long as one forward pass and one lowering. `Recipe.apply` asks the same of its calibration data.
     """
+    checked(model, example)
+
+
+def checked(model: nn.Module, example: Tensor) -> nn.Module:
+    """A copy of `model` that can become hardware for inputs like `example` (N, ...): what methods may change.
+
+    Raises:
+        IntaglioError: as `check`.
+    """
+    _try(model, example)
+    return copy.deepcopy(model)
+
+
+def _try(model: nn.Module, example: Tensor) -> None:
+    """Quantise a copy, and lower it."""
     copied = copy.deepcopy(model)
     for name, module in copied.named_modules():
         require_statistics(name, module)

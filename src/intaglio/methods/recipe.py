@@ -1,6 +1,5 @@
 """A recipe: methods in order, as Python or YAML."""
 
-import copy
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,7 +10,11 @@ from torch import nn
 from intaglio.ir.errors import RecipeError, unknown
 from intaglio.methods.catalogue import METHODS
 from intaglio.methods.method import Method
-from intaglio.twin.layers import Batches
+from intaglio.trial import checked
+from intaglio.twin.layers import Batches, inputs
+
+SAMPLES = 8
+"""Calibration samples on which a network is checked before it is approximated."""
 
 
 class Recipe:
@@ -30,13 +33,15 @@ class Recipe:
     def apply(self, model: nn.Module, data: Batches) -> nn.Module:
         """The approximated network; `model` is not changed. `data` are inputs for calibration.
 
+        What could not become hardware is refused before anything is changed (see `intaglio.check`).
+
         Raises:
             StructureError: a method destroyed what an earlier one made; DataError: no data; RangeError: a
             weight is not finite; RecipeError: a selector picks nothing; UnsupportedLayer: the network
             cannot be recorded.
         """
-        model = copy.deepcopy(model)
         data = data if not isinstance(data, Iterable) else list(data) if not hasattr(data, "shape") else data
+        model = checked(model, inputs(data, SAMPLES)[0])
         for number, method in enumerate(self.methods):
             model = method.apply(model, data)
             if not self.allow_loss:
