@@ -47,6 +47,28 @@ def missing_annotations(function: Function) -> list[str]:
     return bare + (["its result"] if function.returns is None else [])
 
 
+TEXT_CALLS = {"run", "Popen", "check_output"}
+
+
+def locale_text(tree: ast.AST) -> list[int]:
+    """Lines where text is read or written in whatever encoding the locale names."""
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+    return [c.lineno for c in calls if not any(k.arg == "encoding" for k in c.keywords) and opens_text(c)]
+
+
+def opens_text(call: ast.Call) -> bool:
+    """Whether a call opens a text file or a pipe of text."""
+    method = isinstance(call.func, ast.Attribute)
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    words = {k.arg: k.value for k in call.keywords}
+    if name == "open":
+        modes = [a.value for a in (*call.args, words.get("mode")) if isinstance(a, ast.Constant)]
+        return not any("b" in str(mode) for mode in modes if set(str(mode)) <= set("rwxab+t"))
+    if name in TEXT_CALLS:
+        return not {"text", "universal_newlines"}.isdisjoint(words)
+    return method and name in ("read_text", "write_text")
+
+
 def short(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -88,6 +110,11 @@ def test_public_modules_functions_and_classes_say_what_they_are():
     assert silent == []
 
 
+def test_text_is_utf_8_whatever_the_locale():
+    found = {short(p): locale_text(ast.parse(p.read_text(encoding="utf-8"))) for p in SOURCES}
+    assert {path: places for path, places in found.items() if places} == {}
+
+
 def test_every_module_has_its_bench_and_its_own_file():
     library = [p for p in MODULES if p.parent == PACKAGE / "rtl"]
     benches = {p.stem for p in (PACKAGE / "rtl" / "tb").glob("*_tb.sv")}
@@ -118,3 +145,6 @@ def test_the_checks_themselves_see_faults():
     assert isinstance(bad, ast.FunctionDef) and isinstance(good, ast.FunctionDef)
     assert missing_annotations(bad) == ["a", "c", "b", "its result"] and length(bad) == 2
     assert missing_annotations(good) == []
+    bare = "p.read_text()\np.open('a')\nopen(p)\nrun(c, text=True)\np.write_text(t)\n"
+    named = "p.read_text(encoding='utf-8')\np.open('rb')\nopen(p, mode='wb')\nrun(c)\nre.match(t, s)\n"
+    assert locale_text(ast.parse(bare)) == [1, 2, 3, 4, 5] and locale_text(ast.parse(named)) == []

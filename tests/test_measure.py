@@ -227,3 +227,22 @@ def test_reading_what_is_not_a_run(tmp_path):
 def test_a_key_of_code_that_is_not_there_is_an_error():
     with pytest.raises(FileNotFoundError, match=r"trace\.py"):
         code_key("ir", "trace.py")
+
+
+RECORD = {"subject": "x", "name": "top1", "value": 1.0, "source": "measured", "by": "t", "n": 1, "seeds": [0]}
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("value", "1"), ("value", True), ("value", None), ("value", 10**400), ("subject", 3), ("name", ["top1"]),
+    ("n", 1.5), ("seeds", ["0"]), ("seeds", 0), ("by", {}), ("note", 7), ("source", {}),
+])  # fmt: skip
+def test_a_record_whose_values_are_of_another_kind(key, value):
+    assert load(json.dumps([RECORD]))[0].value == 1.0
+    with pytest.raises(DataError, match=key):
+        load(json.dumps([{**RECORD, key: value}]))
+
+
+@pytest.mark.parametrize("text", ["[" * 10**5, "[NaN]", "9" * 5000, '[{"value": 1e999}]'])
+def test_text_that_holds_no_records(text):
+    with pytest.raises(DataError):
+        load(text)

@@ -142,6 +142,7 @@ def report(
 ) -> bool:
     """Render the report of a run again; fails if the run found hardware and network to differ."""
     from intaglio.measure import RunFolder, dump
+    from intaglio.reading import read_text
     from intaglio.report import from_json, render
     from intaglio.report.verdict import equality
 
@@ -149,7 +150,7 @@ def report(
     measurements = run.read_measurements()
     if not run.report_data.is_file():
         raise IntaglioError(f"{folder} holds no {run.report_data.name}: run it again to write its report")
-    data = from_json(run.report_data.read_text())
+    data = from_json(read_text(run.report_data))
     run.write(run.report.name, render(data))
     if as_json:
         sys.stdout.write(dump(measurements))

@@ -20,7 +20,8 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from intaglio.ir.errors import DataError, IntaglioError
+from intaglio.ir.errors import DataError, IntaglioError, shown
+from intaglio.reading import parse_json, read_text
 
 Source = Literal["measured", "simulated", "synthesised", "modelled", "cited"]
 
@@ -120,15 +121,29 @@ class Measurement:
     def from_record(cls, record: object) -> "Measurement":
         """The inverse of `record`; raises DataError where keys are missing or unknown."""
         if not isinstance(record, dict):
-            raise DataError(f"a measurement is a JSON object, not {record!r}")
+            raise DataError(f"a measurement is a JSON object, not {shown(record)}")
         entries = cast(dict[str, Any], record)
-        for key in entries:
+        for key, value in entries.items():
             _known("key", key, (f.name for f in fields(cls)))
+            _check_kind(key, value)
         try:
             complete: dict[str, Any] = {**entries, "seeds": tuple(entries.get("seeds", ()))}
             return cls(**complete)
         except TypeError as error:
-            raise DataError(f"not a complete measurement: {entries!r} ({error})") from None
+            raise DataError(f"not a complete measurement: {shown(entries)} ({error})") from None
+
+
+_KINDS: Mapping[str, tuple[type, ...]] = {"value": (int, float), "n": (int, type(None)), "seeds": (list, tuple)}
+"""What JSON gives for the keys of a record that are not text."""
+
+
+def _check_kind(key: str, value: object) -> None:
+    """DataError unless the value of a record's key is of its kind, and a number one that float64 holds."""
+    numbers = cast(list[object], value) if isinstance(value, list | tuple) else []
+    right = isinstance(value, _KINDS.get(key, (str,))) and not isinstance(value, bool)
+    small = not isinstance(value, int) or value.bit_length() <= 1023
+    if not (right and small and all(type(number) is int for number in numbers)):
+        raise DataError(f"{key} of a measurement is {shown(cast(object, value))}: write it as `dump` does")
 
 
 def dump(measurements: Iterable[Measurement]) -> str:
@@ -139,10 +154,7 @@ def dump(measurements: Iterable[Measurement]) -> str:
 
 def load(text: str, where: str = "measurements") -> tuple[Measurement, ...]:
     """The inverse of `dump`."""
-    try:
-        records = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where} is not JSON: {error}") from None
+    records = parse_json(text, where)
     if not isinstance(records, list):
         raise DataError(f"{where} must hold a list of records")
     return tuple(Measurement.from_record(r) for r in cast(list[object], records))
@@ -284,7 +296,7 @@ class RunFolder:
         """All records of measurements.json; raises DataError where there is no such file."""
         if not self.measurements.is_file():
             raise DataError(f"{self.path} holds no measurements.json: is it the folder of a run?")
-        return load(self.measurements.read_text(), str(self.measurements))
+        return load(read_text(self.measurements), str(self.measurements))
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write a file of the folder, whole or not at all; returns its path."""
@@ -296,7 +308,7 @@ class RunFolder:
     def lock(self) -> Generator[None]:
         """Keep the folder for this process; the system lets go of it however the process ends."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as file:
+        with (self.path / ".lock").open("w", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -307,7 +319,7 @@ class RunFolder:
     def finished(self, name: str, key: str) -> tuple[Measurement, ...] | None:
         """The measurements of a step finished with this key, all of its files unaltered; otherwise None."""
         try:
-            marker = json.loads(self._marker(name).read_text())
+            marker = parse_json(read_text(self._marker(name)), name)
             whole = marker["key"] == key and all(_sha(self.path / f) == s for f, s in marker["files"].items())
             return load(json.dumps(marker["measurements"])) if whole else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

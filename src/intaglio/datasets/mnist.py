@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from intaglio.datasets.dataset import Dataset, Split, split_off
@@ -34,6 +35,11 @@ def _pair(folder: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
     images, labels = (read_idx(_find(folder, f"{part}-{name}")) for name in ("images-idx3-ubyte", "labels-idx1-ubyte"))
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise DataError(f"{folder}: {part} images {images.shape} and labels {labels.shape} do not belong together")
+    if images.dtype != np.uint8 or labels.dtype != np.uint8 or labels.max() > 9:
+        raise DataError(
+            f"{folder}: {part} images of {images.dtype}, labels of {labels.dtype} up to {labels.max()}: "
+            "MNIST has bytes and labels from 0 to 9"
+        )
     return torch.from_numpy(images).unsqueeze(1).float().div(255), torch.from_numpy(labels).long()
 
 

@@ -62,7 +62,7 @@ def cached(kind: str, key: str, make: Callable[[Path], None], cache: Path | None
 def intact(entry: Path) -> bool:
     """Whether `entry` holds exactly the files its manifest promises."""
     try:
-        promised = json.loads((entry / MANIFEST).read_text())
+        promised = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
         return bool(promised) and promised == _checksums(entry)
     except (OSError, ValueError):
         return False
@@ -78,7 +78,7 @@ def _build(home: Path, entry: Path, make: Callable[[Path], None]) -> None:
     work = Path(tempfile.mkdtemp(prefix=".building-", dir=home))
     try:
         make(work)
-        (work / MANIFEST).write_text(json.dumps(_checksums(work), indent=1))
+        (work / MANIFEST).write_text(json.dumps(_checksums(work), indent=1), encoding="utf-8")
         if entry.exists():
             shutil.rmtree(entry)
         work.rename(entry)
@@ -99,7 +99,7 @@ def _sweep(home: Path) -> None:
 @contextmanager
 def _locked(path: Path) -> Generator[None, None, None]:
     """An exclusive lock on `path`; the kernel drops it when the process dies."""
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

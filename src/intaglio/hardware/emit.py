@@ -26,9 +26,9 @@ def emit(design: Design, directory: Path, top: str = "ig_top") -> Rtl:
     directory.mkdir(parents=True, exist_ok=True)
     memories: dict[str, Memory] = {}
     text = "\n".join(_top(design, top, memories)) + "\n"
-    (directory / f"{top}.sv").write_text(text)
+    (directory / f"{top}.sv").write_text(text, encoding="utf-8")
     for name, memory in memories.items():
-        (directory / name).write_text(memory.text)
+        (directory / name).write_text(memory.text, encoding="utf-8")
     sources = (*library_sources(text), directory / f"{top}.sv")
     return Rtl(
         directory,
@@ -50,7 +50,7 @@ def library_sources(text: str) -> tuple[Path, ...]:
             path = LIBRARY / f"{module}.sv"
             if module not in seen and path.exists():
                 seen.add(module)
-                visit(path.read_text())
+                visit(path.read_text(encoding="utf-8"))
                 ordered[module] = path
 
     visit(text)

@@ -187,20 +187,20 @@ def _maker(netlist: Path, flags: str, device: Device) -> Callable[[Path], None]:
 
 
 def _write_record(work: Path, seconds: float) -> None:
-    report = json.loads((work / "report.json").read_text())
+    report = json.loads((work / "report.json").read_text(encoding="utf-8"))
     clocks = [clock["achieved"] for clock in report["fmax"].values()]
     if not clocks:
         raise ToolError("nextpnr reports no clock: the design has no register")
     used = {name: (u["used"], u["available"]) for name, u in report["utilization"].items() if u["used"]}
     record = {"fmax_mhz": min(clocks), "utilisation": used, "seconds": round(seconds, 3)}
-    (work / _RECORD).write_text(json.dumps(record, indent=1))
+    (work / _RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def _collect(
     entries: dict[int, Path], device: str, package: str, speed: int, harness: bool, flags: str
 ) -> Placement:
     records: dict[int, dict[str, Any]] = {
-        s: json.loads((e / _RECORD).read_text()) for s, e in entries.items()
+        s: json.loads((e / _RECORD).read_text(encoding="utf-8")) for s, e in entries.items()
     }
     by_seed = {seed: float(record["fmax_mhz"]) for seed, record in records.items()}
     middle = statistics.median_low(by_seed.values())
@@ -222,8 +222,8 @@ def _harnessed(synthesis: Synthesis, cache: Path | None) -> Path:
 
     def make(work: Path) -> None:
         shutil.copyfile(synthesis.json, work / "inner.json")
-        (work / "shell.sv").write_text(shell)
-        (work / "harness.sv").write_text(harness)
+        (work / "shell.sv").write_text(shell, encoding="utf-8")
+        (work / "harness.sv").write_text(harness, encoding="utf-8")
         tools.yosys(_HARNESS_SCRIPT, work)
         for name in ("inner.json", "script.ys"):
             (work / name).unlink()

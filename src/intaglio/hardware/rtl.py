@@ -71,7 +71,7 @@ class Rtl:
         for path in self.sources:
             special = path.parent / technology / path.name
             if special.is_file():
-                text = special.read_text()
+                text = special.read_text(encoding="utf-8")
                 parts = (special.parent / f"{name}.sv" for name in re.findall(r"\b(ig_\w+) *#\(", text))
                 sources += [part for part in parts if part.is_file() and part not in sources]
             sources.append(special if special.is_file() else path)

@@ -259,7 +259,8 @@ def _write_driver(work: Path, adapter: str, defines: str) -> None:
     """The driver as one source file: the adapter's name is all it lacks."""
     for name in ("driver.cpp", adapter):
         (work / name).write_bytes((files("intaglio.hardware") / name).read_bytes())
-    (work / "unit0.cpp").write_text(f'{defines}#define IG_ADAPTER "{adapter}"\n#include "driver.cpp"\n')
+    unit = f'{defines}#define IG_ADAPTER "{adapter}"\n#include "driver.cpp"\n'
+    (work / "unit0.cpp").write_text(unit, encoding="utf-8")
 
 
 def _compile_units(work: Path, flags: list[str], sources: list[Path]) -> list[str]:
@@ -270,7 +271,7 @@ def _compile_units(work: Path, flags: list[str], sources: list[Path]) -> list[st
         smaller = min(bins, key=lambda unit: sum(p.stat().st_size for p in unit))
         (smaller if split else bins[0]).append(path)
     for index, unit in enumerate(bins):
-        with (work / f"unit{index}.cpp").open("a") as file:
+        with (work / f"unit{index}.cpp").open("a", encoding="utf-8") as file:
             file.writelines(f'#include "{path.relative_to(work)}"\n' for path in unit)
     units = ["unit0", "unit1"] if bins[1] else ["unit0"]
 
@@ -318,7 +319,7 @@ def _headers(include: Path, flags: list[str], cache: Path | None) -> Path:
     """The headers that every design includes, compiled once: reading them takes longer than most designs."""
 
     def make(work: Path) -> None:
-        (work / _COMMON).write_text("".join(f"#include <{name}>\n" for name in _HEADERS))
+        (work / _COMMON).write_text("".join(f"#include <{name}>\n" for name in _HEADERS), encoding="utf-8")
         tools.compile_cpp([*flags, "-x", "c++-header", _COMMON, "-o", f"{_COMMON}.gch"], work)
 
     return _once("headers", make, cache, flags, _HEADERS)

@@ -106,7 +106,7 @@ class Synthesis:
     def load(directory: Path) -> "Synthesis":
         """Read a synthesis back from its directory; ToolError when it is not one."""
         try:
-            record = json.loads((directory / _RECORD).read_text())
+            record = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
             return Synthesis(**{f.name: record[f.name] for f in fields(Synthesis) if f.name != "directory"},
                              directory=directory)  # fmt: skip
         except (OSError, ValueError, KeyError) as error:
@@ -180,7 +180,7 @@ def _make(rtl: Rtl, target: str, command: str, work: Path) -> None:
     tools.yosys(_script(rtl, target, command, names), work)
     seconds = time.monotonic() - start
     try:
-        stat = json.loads((work / "stat.json").read_text())
+        stat = json.loads((work / "stat.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # Yosys does not notice when its files are cut off
         raise ToolError(
             "Yosys could not write its results, probably for want of disk: free some space or set INTAGLIO_CACHE"
@@ -189,7 +189,7 @@ def _make(rtl: Rtl, target: str, command: str, work: Path) -> None:
         if not path.name.startswith(("netlist.", "yosys.")):
             path.unlink()
     result = _count(rtl, target, stat, command, seconds, work)
-    (work / _RECORD).write_text(json.dumps(result.record(), indent=1))
+    (work / _RECORD).write_text(json.dumps(result.record(), indent=1), encoding="utf-8")
 
 
 def _count(

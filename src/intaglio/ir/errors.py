@@ -50,3 +50,12 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     remedy = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
     return f"{what} '{name}'; {remedy}"
+
+
+def shown(value: object, most: int = 100) -> str:
+    """A value in a message: its repr, cut where it is long; where Python will not write it (4300 digits) its type."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too large to show"
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
-from intaglio.ir.errors import RecipeError, unknown
+from intaglio.ir.errors import RecipeError, shown, unknown
 from intaglio.twin.layers import Batches
 
 
@@ -36,7 +36,7 @@ class Method(BaseModel):
     of these. A later method of the same kind wins on the layers that it selects.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     order_free: ClassVar[bool] = True
     select: str | tuple[str, ...] = "*"
 
@@ -85,4 +85,4 @@ def _explain(method: type[Method], error: ValidationError) -> str:
     key = ".".join(str(part) for part in first["loc"]) or "(whole)"
     if first["type"] == "extra_forbidden":
         return unknown(f"{method.key()}: unknown key", key, method.model_fields)
-    return f"{method.key()}: {key} = {first['input']!r}: {first['msg']}"
+    return f"{method.key()}: {key} = {shown(first['input'])}: {first['msg']}"

@@ -7,9 +7,10 @@ from typing import Any
 import yaml
 from torch import nn
 
-from intaglio.ir.errors import RecipeError, unknown
+from intaglio.ir.errors import RecipeError, shown, unknown
 from intaglio.methods.catalogue import METHODS
 from intaglio.methods.method import Method
+from intaglio.reading import parse_yaml
 from intaglio.trial import checked
 from intaglio.twin.layers import Batches, inputs
 
@@ -67,10 +68,7 @@ class Recipe:
     @classmethod
     def from_yaml(cls, text: str) -> "Recipe":
         """From YAML text; RecipeError names an unknown key and the nearest known one."""
-        try:
-            entries = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"recipe: not YAML: {error}") from error
+        entries = parse_yaml(text, "recipe", RecipeError)
         return cls.parse(entries if entries is not None else [])
 
     def entries(self) -> list[dict[str, Any]]:
@@ -124,18 +122,20 @@ class Recipe:
 def _methods(entries: Any) -> list[Method]:
     """Methods from a list of plain entries."""
     if not isinstance(entries, list):
-        raise RecipeError(f"recipe: expected a list of methods, got {entries!r}")
+        raise RecipeError(f"recipe: expected a list of methods, got {shown(entries)}")
     kinds = {method.key(): method for method in METHODS}
     made: list[Method] = []
     for entry in entries:
         if isinstance(entry, str):
             entry = {entry: {}}
         if not isinstance(entry, Mapping) or len(entry) != 1:
-            raise RecipeError(f"recipe: {entry!r} is not one method with its knobs, such as 'prune: {{sparsity: 0.9}}'")
+            raise RecipeError(
+                f"recipe: {shown(entry)} is not one method with its knobs, such as 'prune: {{sparsity: 0.9}}'"
+            )
         ((name, knobs),) = entry.items()
         if name not in kinds:
             raise RecipeError(unknown("recipe: unknown method", str(name), kinds))
         if not isinstance(knobs or {}, Mapping):
-            raise RecipeError(f"{name}: expected knobs, got {knobs!r}")
+            raise RecipeError(f"{name}: expected knobs, got {shown(knobs)}")
         made.append(kinds[name](**{str(key): value for key, value in (knobs or {}).items()}))
     return made

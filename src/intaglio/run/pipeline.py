@@ -11,12 +11,13 @@ from typing import Any
 import yaml
 
 from intaglio.measure import Measurement, Product, RunFolder, code_key, content_key, dump, find
+from intaglio.reading import read_text
 from intaglio.report import Accuracy, FlowStep, ReportData, render, to_json
 from intaglio.run import steps, summary
 from intaglio.run.job import Job
 from intaglio.run.state import State
 
-SOFTWARE = ("ir", "twin", "methods", "models", "datasets", "train.py", "run", "measure.py")
+SOFTWARE = ("ir", "twin", "methods", "models", "datasets", "train.py", "run", "measure.py", "reading.py")
 CHECKS = ("torch_graph", "graph_rtl", "graph_netlist", "verilator_cxxrtl")
 HARDWARE = ("ir", "hardware", "rtl", "cost", "run", "measure.py")
 
@@ -132,7 +133,7 @@ def report_data(state: State, found: list[Measurement]) -> ReportData:
         accuracies=tuple(accuracies),
         flow=tuple(FlowStep(step.name, step.about, _seconds(found, step.name)) for step in STEPS),
         command=f"intaglio run {state.folder.recipe.name} --out {state.folder.path.name}",
-        recipe=state.folder.recipe.read_text(),
+        recipe=read_text(state.folder.recipe),
         graph=state.graph.text(),
         versions=_versions(),
     )

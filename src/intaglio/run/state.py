@@ -25,6 +25,7 @@ from intaglio.ir.graph import Graph
 from intaglio.measure import RunFolder
 from intaglio.methods import Recipe
 from intaglio.models import MODELS
+from intaglio.reading import read_text
 from intaglio.run.job import Job
 
 CALIBRATION = 1024  # training images used for calibration
@@ -95,7 +96,7 @@ class State:
     @cached_property
     def graph(self) -> Graph:
         """The integer network."""
-        return Graph.parse(self.folder.graph.read_text())
+        return Graph.parse(read_text(self.folder.graph))
 
     @cached_property
     def test_integers(self) -> np.ndarray:
