@@ -210,6 +210,25 @@ def test_builder_refuses_what_is_not_a_graph() -> None:
         b.graph([])
 
 
+def test_a_kept_node_is_derived_again_where_what_it_reads_has_changed() -> None:
+    graph = network()
+    node, old = graph.nodes[1], [graph.nodes[0].type]
+    for kind, same in ((old[0], True), (Type((2, 8, 8), (0, 7), old[0].scale), False)):
+        b = Builder()
+        place = b.keep(node, old, b.add("image", Input(kind)))
+        assert (b.type(place) is node.type) == same
+        assert b.type(place).range == node.op.type(kind).range
+        with pytest.raises(GraphError, match="two nodes are named"):
+            b.keep(node, old, 0)
+
+
+def test_a_builder_knows_the_layers_it_holds() -> None:
+    b = Builder()
+    b.add("body.10.bias", Input(Type((1,), (0, 1))))
+    assert all(b.holds(name) for name in ("body", "body.10", "body.10.bias"))
+    assert not any(b.holds(name) for name in ("body.1", "bod", "10", "bias", ""))
+
+
 def test_verify_finds_a_wrong_type() -> None:
     graph = network()
     graph.verify()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from intaglio.ir import Op, Type, Work
-from intaglio.ir.encodings import cheapest
+from intaglio.ir import op as op_module
+from intaglio.ir.encodings import Encoding, cheapest
 from intaglio.ir.errors import IntaglioError, RangeError, ShapeError
 from intaglio.ir.ops import (
     Add,
@@ -20,7 +21,9 @@ from intaglio.ir.ops import (
     Reshape,
     SumPool,
     Threshold,
+    products,
 )  # fmt: skip
+from intaglio.ir.ops.products import RowSums
 
 
 def F(*values: int) -> tuple[Fraction, ...]:
@@ -119,3 +122,30 @@ def test_work_of_the_others() -> None:
     assert Lookup(np.arange(16)[None]).work(x) == Work(lookups=32, weight_bits=64)
     assert ArgMax().work(x) == Work(adds=31)
     assert Work(1, 2, 3, 4, 5, 6) + Work(weight_bits=1) == Work(1, 2, 3, 4, 5, 7)
+
+
+@pytest.mark.parametrize("largest", [5, 2**40, 2**61])
+@pytest.mark.parametrize("block", [1, 7, 1 << 17])
+def test_row_sums_bound_every_dot_product(monkeypatch: pytest.MonkeyPatch, largest: int, block: int) -> None:
+    """Positive and negative sums per row, in blocks of any size, also where int64 would overflow."""
+    monkeypatch.setattr(products, "_BLOCK", block)
+    weight = np.random.default_rng(block).integers(-largest, largest + 1, (9, 2, 1, 3))
+    sums, rows = RowSums.of(weight), weight.reshape(9, 6).tolist()
+    assert list(sums.positive) == [sum(v for v in row if v > 0) for row in rows]
+    assert list(sums.negative) == [sum(v for v in row if v < 0) for row in rows]
+    assert sums.totals == [sum(row) for row in rows]
+    assert sums.magnitude(3) == 3 * max(sum(map(abs, row)) for row in rows)
+    assert RowSums.of(np.zeros((2, 2), dtype=np.int64)).magnitude(3) == 3
+
+
+def test_the_encoding_of_a_weight_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, ...]] = []
+
+    def count(matrix: np.ndarray) -> Encoding:
+        calls.append(matrix.shape)
+        return cheapest(matrix)
+
+    monkeypatch.setattr(op_module, "cheapest", count)
+    op, x = Conv2d(WEIGHT * 3, groups=2), Type((2, 3, 3), (1, 10))
+    assert op.encoded("weight") is op.encoded("weight") and op.work(x) == op.work(x)
+    assert calls == [(4, 4)] and (op.encoded("weight").decode() == 3).all()

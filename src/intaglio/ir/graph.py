@@ -1,9 +1,10 @@
 """Graph: integer operations in topological order, callable, printable. Builder: how one is made."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -140,6 +141,7 @@ class Builder:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self._positions: dict[str, int] = {}
+        self._layers: set[str] = set()
 
     def add(self, name: str, op: Op, *inputs: int) -> int:
         """Append a node and give its position. Names are unique, without spaces and quotes."""
@@ -150,9 +152,25 @@ class Builder:
         if not all(0 <= wire < len(self.nodes) for wire in inputs):
             raise GraphError(f"{name} reads {inputs}: inputs must be earlier nodes")
         type = derive(name, op, [self.nodes[i].type for i in inputs])
-        self.nodes.append(Node(name, op, inputs, type))
-        self._positions[name] = len(self.nodes) - 1
+        return self._append(Node(name, op, inputs, type))
+
+    def keep(self, node: Node, old: Sequence[Type], *inputs: int) -> int:
+        """Append a node of another Graph, where it read the Types `old`: derived again only where these differ now."""
+        if tuple(old) != tuple(self.type(wire) for wire in inputs):
+            return self.add(node.name, node.op, *inputs)
+        if node.name in self._positions:
+            raise GraphError(f"two nodes are named {node.name!r}: names must be unique")
+        return self._append(Node(node.name, node.op, inputs, node.type))
+
+    def _append(self, node: Node) -> int:
+        self._positions[node.name] = len(self.nodes)
+        self._layers.update(accumulate(node.name.split("."), "{}.{}".format))
+        self.nodes.append(node)
         return len(self.nodes) - 1
+
+    def holds(self, layer: str) -> bool:
+        """Whether a node is named like a layer, or like a part of it (`layer.part`)."""
+        return layer in self._layers
 
     def find(self, name: str) -> int:
         """Position of the node of that name."""

@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 import numpy as np
 import numpy.typing as npt
 
+from intaglio.ir.encodings import Encoding, cheapest, rows_of
 from intaglio.ir.errors import RangeError, ShapeError, StructureError
 from intaglio.ir.types import MAX_BITS, Array, Type, fractions, width
 
@@ -63,9 +64,16 @@ class Op(ABC):
             self._cache[key] = value.reshape(1, -1, *[1] * (axes - 2)) if axes else value
         return self._cache[key]
 
+    def encoded(self, name: str) -> Encoding:
+        """Field `name`, an array, in the encoding of the fewest bits, found once."""
+        key = ("encoded", name)
+        if key not in self._cache:
+            self._cache[key] = cheapest(rows_of(getattr(self, name)))
+        return self._cache[key]
+
     @cached_property
     def _cache(self) -> dict[Any, Any]:
-        """What `execute` derives from the constants, once."""
+        """What is derived from the constants, once."""
         return {}
 
     def _set(self, name: str, value: Any) -> None:

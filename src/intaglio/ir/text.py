@@ -12,7 +12,6 @@ import ast
 import base64
 import hashlib
 import re
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -94,7 +93,7 @@ def _blob(name: str, array: Array) -> list[str]:
     zeros = 100 * int((array == 0).sum()) // array.size
     data = base64.b64encode(array.astype(np.dtype(dtype).newbyteorder("<")).tobytes()).decode()
     head = f"constant {name} {dtype} ({', '.join(map(str, array.shape))}) # {low}..{high}, {zeros} % zeros"
-    return [head, *textwrap.wrap(data, _COLUMNS)]
+    return [head, *(data[start : start + _COLUMNS] for start in range(0, len(data), _COLUMNS))]
 
 
 def _fits(low: int, high: int, dtype: str) -> bool:

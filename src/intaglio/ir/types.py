@@ -24,8 +24,8 @@ def fractions(scale: Fraction | int | Iterable[Fraction | int]) -> tuple[Fractio
     values = (scale,) if isinstance(scale, Fraction | int) else tuple(scale)
     if not values:
         raise ShapeError("an empty scale: give one value, or one per channel")
-    result = tuple(Fraction(value) for value in values)
-    if min(result) <= 0:
+    result = tuple(value if isinstance(value, Fraction) else Fraction(value) for value in values)
+    if any(value.numerator <= 0 for value in result):
         raise RangeError(f"scale {min(result)} is not positive: move the sign into the integers")
     return result
 
@@ -67,7 +67,7 @@ class Type:
             )
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "range", (low, high))
-        object.__setattr__(self, "scale", scale[:1] if len(set(scale)) == 1 else scale)
+        object.__setattr__(self, "scale", scale[:1] if scale.count(scale[0]) == len(scale) else scale)
 
     @property
     def signed(self) -> bool:

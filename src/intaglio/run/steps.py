@@ -128,7 +128,7 @@ def store(state: State) -> Product:
     storage.verify(graph, path.read_bytes())
     layers = [node.op for node in graph.nodes if isinstance(node.op, ops.MatMul | ops.Conv2d)]
     weights, zeros = (sum(int(f(op.weight)) for op in layers) for f in (np.size, lambda w: (w == 0).sum()))
-    file_bits, weight_bits = 8 * path.stat().st_size, sum(storage.weight_bits(op.weight) for op in layers)
+    file_bits, weight_bits = 8 * path.stat().st_size, sum(storage.weight_bits(op) for op in layers)
     total = graph.work()
     counts = {
         "ops": total.multiplies + total.adds + total.shifts,

@@ -6,15 +6,15 @@ bounds and scales.
 """
 
 from collections.abc import Iterator
-from dataclasses import fields
 from fractions import Fraction
 
 import numpy as np
 
-from intaglio.ir.encodings import ENCODINGS, cheapest, rows_of
+from intaglio.ir.encodings import ENCODINGS, Encoding, cheapest, rows_of
 from intaglio.ir.errors import DataError
 from intaglio.ir.graph import Graph
 from intaglio.ir.op import Op
+from intaglio.ir.ops import Conv2d, MatMul
 
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 SETTINGS = ("shift", "low", "high", "base", "block", "mantissa", "value")
@@ -23,8 +23,7 @@ SETTINGS = ("shift", "low", "high", "base", "block", "mantissa", "value")
 def write(graph: Graph) -> bytes:
     """The file's content."""
     parts: list[bytes] = []
-    for matrix in constants(graph):
-        encoded = cheapest(matrix)
+    for encoded in encodings(graph):
         blob = encoded.to_bytes()
         parts.append(bytes([ENCODINGS.index(type(encoded))]) + len(blob).to_bytes(4, "little") + blob)
     return b"".join(parts)
@@ -49,21 +48,36 @@ def verify(graph: Graph, data: bytes) -> None:
         raise DataError("the file of constants does not hold the integers of the graph: write it again")
 
 
-def weight_bits(weight: IntArray) -> int:
-    """Bits of one weight array as it is stored, the positions of zeros included."""
-    return 8 * len(cheapest(rows_of(weight)).to_bytes())
+def weight_bits(op: MatMul | Conv2d) -> int:
+    """Bits of one layer's weights as they are stored, the positions of zeros included."""
+    return 8 * len(op.encoded("weight").to_bytes())
 
 
 def constants(graph: Graph) -> Iterator[IntArray]:
     """Every constant of the graph as a matrix, in a fixed order."""
     for node in graph.nodes:
-        arrays = [np.asarray(getattr(node.op, f.name)) for f in fields(node.op)  # pyright: ignore[reportArgumentType]
-                  if isinstance(getattr(node.op, f.name), np.ndarray)]  # fmt: skip
-        yield from (rows_of(array) for array in arrays)
-        settings = [int(getattr(node.op, name)) for name in SETTINGS if hasattr(node.op, name)]
-        settings += [part for scale in _scales(node.op) for part in (scale.numerator, scale.denominator)]
-        if settings:
-            yield np.array([settings], dtype=np.int64)
+        yield from (rows_of(getattr(node.op, name)) for name in _arrays(node.op))
+        yield from _settings(node.op)
+
+
+def encodings(graph: Graph) -> Iterator[Encoding]:
+    """The cheapest encoding of every one of `constants`, in the same order."""
+    for node in graph.nodes:
+        yield from (node.op.encoded(name) for name in _arrays(node.op))
+        yield from (cheapest(matrix) for matrix in _settings(node.op))
+
+
+def _arrays(op: Op) -> list[str]:
+    """Names of the fields that hold arrays."""
+    return [name for name, value in op.values().items() if isinstance(value, np.ndarray)]
+
+
+def _settings(op: Op) -> Iterator[IntArray]:
+    """The integers of an operation that are no arrays, as one row; nothing without them."""
+    settings = [int(getattr(op, name)) for name in SETTINGS if hasattr(op, name)]
+    settings += [part for scale in _scales(op) for part in (scale.numerator, scale.denominator)]
+    if settings:
+        yield np.array([settings], dtype=np.int64)
 
 
 def _scales(op: Op) -> tuple[Fraction, ...]:

@@ -10,7 +10,7 @@ from intaglio.hardware.design import Design
 from intaglio.hardware.issuers import Window
 from intaglio.hardware.units import Unit
 from intaglio.ir import ops
-from intaglio.ir.encodings import Encoding, cheapest, rows_of
+from intaglio.ir.encodings import Encoding
 from intaglio.ir.graph import Graph, Node
 from intaglio.report.data import Histogram, LayerRow, RangeRow, Span, UnitRow
 
@@ -37,8 +37,7 @@ def _layer_row(design: Design, node: Node, unit: Unit | None, simulated: int | N
     work = node.op.work(*inputs)
     weights = encoding = zeros = None
     if isinstance(node.op, ops.MatMul | ops.Conv2d):
-        matrix = rows_of(node.op.weight)
-        chosen = cheapest(matrix)
+        chosen, matrix = node.op.encoded("weight"), node.op.weight
         weights, zeros, encoding = matrix.size, int((matrix == 0).sum()), _words(chosen)
         bits = chosen.bits()
     else:

@@ -155,8 +155,7 @@ def _lower_node(
     if len(shapes[node]) not in (2, 3, 4) or shapes[node][0] != 2:
         raise ShapeError(f"{node.target}: result of shape {shapes[node][1:]}; only vectors, (C, L) and (C, H, W)")
     target = str(node.target)
-    used = any(n.name == target or n.name.startswith(target + ".") for n in builder.nodes)
-    scope = Scope(builder, node.name if used else target)
+    scope = Scope(builder, node.name if builder.holds(target) else target)
     try:
         index = lower_module(module, scope, *arguments)
     except IntaglioError as error:

@@ -11,6 +11,9 @@ from torch.nn.utils import parametrize
 from intaglio.ir.errors import StructureError
 from intaglio.twin.quantizers import WeightGrid
 
+_BLOCK = 1 << 17
+"""Weights that are divided by their scales at a time."""
+
 
 def parametrisations(layer: nn.Module) -> list[nn.Module]:
     """The parametrisations of `weight`, first applied first."""
@@ -63,19 +66,39 @@ def integers(layer: nn.Module, name: str = "layer") -> tuple[np.ndarray, tuple[F
         StructureError: the weight is not on the grid that the layer declares, or declares none.
     """
     scales = declared_scales(layer, name)
-    layer = layer if hasattr(layer, "integer_scale") else copy.deepcopy(layer).double().eval()
+    layer = layer if hasattr(layer, "integer_scale") or _evaluates(layer) else copy.deepcopy(layer).double().eval()
     with torch.no_grad():
         weight = layer.weight.detach().double().cpu().numpy()  # type: ignore[operator]
     columns = np.array([float(scale) for scale in scales]).reshape(-1, *[1] * (weight.ndim - 1))
+    columns = np.broadcast_to(columns, (len(weight), *columns.shape[1:]))
+    whole = np.empty(weight.shape, dtype=np.int64)
+    for rows in _blocks(weight):
+        whole[rows] = _divided(weight[rows], columns[rows], rows.start, name)
+    return _settle(whole, scales)
+
+
+def _evaluates(layer: nn.Module) -> bool:
+    """Whether a layer gives its weight in float64 and evaluation as it is."""
+    return not layer.training and all(p.dtype == torch.float64 for p in layer.parameters())
+
+
+def _blocks(weight: np.ndarray) -> list[slice]:
+    """Rows so few at a time that what is computed of them stays in the cache."""
+    step = max(1, _BLOCK * len(weight) // max(weight.size, 1))
+    return [slice(start, start + step) for start in range(0, len(weight), step)]
+
+
+def _divided(weight: np.ndarray, columns: np.ndarray, start: int, name: str) -> np.ndarray:
+    """Rows of a weight, from row `start` on, over their scales: integers; StructureError where they are none."""
     whole = np.rint(weight / columns)
-    wrong = np.argwhere(whole * columns != weight)
-    if len(wrong):
-        at = tuple(int(i) for i in wrong[0])
+    exact = whole * columns == weight
+    if not exact.all():
+        at = tuple(int(i) for i in np.argwhere(~exact)[0])
         raise StructureError(
-            f"{name}: weight{list(at)} = {weight[at]!r} is not a multiple of its scale; a method after "
+            f"{name}: weight{[start + at[0], *at[1:]]} = {weight[at]!r} is not a multiple of its scale; a method after "
             f"the number format moved it: put the number format last"
         )
-    return _settle(whole.astype(np.int64), scales)
+    return whole
 
 
 def declared_scales(layer: nn.Module, name: str = "layer") -> tuple[Fraction, ...]:
@@ -97,9 +120,19 @@ def _settle(whole: np.ndarray, scales: tuple[Fraction, ...]) -> tuple[np.ndarray
 
     Channels of zeros get the scale of the first other channel.
     """
-    common = int(np.gcd.reduce(whole, axis=None)) or 1
+    common = _common(whole)
     scales = tuple(scale * common for scale in scales)
     if len(scales) > 1:
         used = [scale for scale, row in zip(scales, whole, strict=True) if row.any()] or list(scales)
         scales = tuple(s if row.any() else used[0] for s, row in zip(scales, whole, strict=True))
-    return whole // common, scales
+    return whole if common == 1 else whole // common, scales
+
+
+def _common(whole: np.ndarray) -> int:
+    """The greatest common divisor of all integers; 1 when all are zero. Looks no further once it is 1."""
+    common = 0
+    for rows in _blocks(whole):
+        common = int(np.gcd(common, np.gcd.reduce(whole[rows], axis=None)))
+        if common == 1:
+            break
+    return common or 1

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import prod
 
 import numpy as np
 
-from intaglio.ir.encodings import cheapest, rows_of
 from intaglio.ir.errors import ShapeError
 from intaglio.ir.op import Op, Work, one_of
-from intaglio.ir.ops.products import dot_magnitude, dot_range, product_work, scaled
+from intaglio.ir.ops.products import RowSums, product_work, scaled
 from intaglio.ir.types import ONE, Array, Type
 from intaglio.ir.window import Pair, Window, pad
 
@@ -39,6 +39,11 @@ class Conv2d(Op):
         if self.groups < 1 or len(self.weight) % self.groups:
             raise ShapeError(f"{self.groups} groups do not divide {len(self.weight)} output channels")
 
+    @cached_property
+    def sums(self) -> RowSums:
+        """Sums per output, from which every bound follows."""
+        return RowSums.of(self.weight)
+
     @property
     def window(self) -> Window:
         """Geometry of the kernel."""
@@ -52,7 +57,7 @@ class Conv2d(Op):
                 f"weight {self.weight.shape} in {self.groups} groups does not fit {x.shape[0]} input channels"
             )
         scale = scaled(self._input_scale(x), self.scale)
-        return Type((len(self.weight), height, width), dot_range(self.weight, self._interval(x)), scale)
+        return Type((len(self.weight), height, width), self.sums.range(self._interval(x)), scale)
 
     def _interval(self, x: Type) -> Pair:
         """Range of a tap: that of the input, and the pad value where there is padding."""
@@ -92,12 +97,11 @@ class Conv2d(Op):
 
     def magnitude(self, *inputs: Type) -> int:
         low, high = self._interval(inputs[0])
-        return dot_magnitude(self.weight, max(abs(low), abs(high)))
+        return self.sums.magnitude(max(abs(low), abs(high)))
 
     def work(self, *inputs: Type) -> Work:
-        matrix = rows_of(self.weight)
         positions = prod(self.window.output(inputs[0]))
-        return product_work(matrix, inputs[0].bits, positions) + Work(weight_bits=cheapest(matrix).bits())
+        return product_work(self.weight, inputs[0].bits, positions) + Work(weight_bits=self.encoded("weight").bits())
 
     def scratch(self, *inputs: Type) -> int:
         return inputs[0].shape[0] * prod(self.window.kernel) * prod(self.window.output(inputs[0]))

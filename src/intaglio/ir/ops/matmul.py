@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
-from intaglio.ir.encodings import cheapest
 from intaglio.ir.errors import ShapeError
 from intaglio.ir.op import Op, Work, one_of
-from intaglio.ir.ops.products import dot_magnitude, dot_range, product_work, scaled
+from intaglio.ir.ops.products import RowSums, product_work, scaled
 from intaglio.ir.types import ONE, Array, Type
 
 
@@ -27,6 +27,11 @@ class MatMul(Op):
         self._scale()
         one_of("weight scale", len(self.scale), len(self.weight))
 
+    @cached_property
+    def sums(self) -> RowSums:
+        """Sums per output, from which every bound follows."""
+        return RowSums.of(self.weight)
+
     def type(self, *inputs: Type) -> Type:
         (x,) = inputs
         if x.shape != self.weight.shape[1:]:
@@ -36,14 +41,14 @@ class MatMul(Op):
         if len(x.scale) != 1:
             raise ShapeError("sums inputs of different scales: requantise them to one scale first")
         scale = scaled(x.scale, self.scale)
-        return Type((len(self.weight),), dot_range(self.weight, x.range), scale)
+        return Type((len(self.weight),), self.sums.range(x.range), scale)
 
     def execute(self, *inputs: Array) -> Array:
         (x,) = inputs
         return np.matmul(self.constant("weight", x.dtype), x.T).T
 
     def magnitude(self, *inputs: Type) -> int:
-        return dot_magnitude(self.weight, inputs[0].largest)
+        return self.sums.magnitude(inputs[0].largest)
 
     def work(self, *inputs: Type) -> Work:
-        return product_work(self.weight, inputs[0].bits, 1) + Work(weight_bits=cheapest(self.weight).bits())
+        return product_work(self.weight, inputs[0].bits, 1) + Work(weight_bits=self.encoded("weight").bits())

@@ -1,5 +1,6 @@
 """What MatMul and Conv2d share: proved ranges, bounds, scales and counts of dot products."""
 
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -7,27 +8,45 @@ import numpy as np
 from intaglio.ir.op import Work
 from intaglio.ir.types import Array
 
-
-def row_sums(weight: Array) -> list[int]:
-    """Sums over all axes but the first, as Python integers (never overflowing)."""
-    rows = weight.reshape(len(weight), -1)
-    largest = max(abs(int(rows.min())), abs(int(rows.max())))
-    exact = rows if largest * rows.shape[1] < 2**62 else rows.astype(object)
-    return [int(total) for total in exact.sum(axis=1)]
+_BLOCK = 1 << 17
+"""Weights of so many rows at a time: what is derived from them stays in the cache."""
 
 
-def dot_range(weight: Array, interval: tuple[int, int]) -> tuple[int, int]:
-    """Lowest and highest of sum_i w[o, i] * x[i] over all rows o and x in the interval; attained."""
-    low, high = interval
-    positive = row_sums(np.maximum(weight, 0))
-    negative = row_sums(np.minimum(weight, 0))
-    pairs = list(zip(positive, negative, strict=True))
-    return min(p * low + n * high for p, n in pairs), max(p * high + n * low for p, n in pairs)
+@dataclass(frozen=True)
+class RowSums:
+    """Per row of a weight the sums of its positive and of its negative entries: all that bounds its dot products."""
 
+    positive: tuple[int, ...]
+    negative: tuple[int, ...]
 
-def dot_magnitude(weight: Array, largest: int) -> int:
-    """max_o sum_i |w[o, i]| * largest: bounds every partial sum in any order; at least `largest`."""
-    return max(1, *row_sums(np.abs(weight)), int(np.abs(weight).max())) * largest
+    @staticmethod
+    def of(weight: Array) -> "RowSums":
+        """Sums over all axes but the first, as Python integers (never overflowing)."""
+        rows = weight.reshape(len(weight), -1)
+        largest = max(abs(int(rows.min())), abs(int(rows.max())))
+        exact = rows if largest * rows.shape[1] < 2**62 else rows.astype(object)
+        step = max(1, _BLOCK // rows.shape[1])
+        blocks = [exact[start : start + step] for start in range(0, len(exact), step)]
+        positive, negative = (
+            tuple(int(total) for block in blocks for total in part(block, 0).sum(axis=1))
+            for part in (np.maximum, np.minimum)
+        )
+        return RowSums(positive, negative)
+
+    @property
+    def totals(self) -> list[int]:
+        """The sum of every row."""
+        return [p + n for p, n in zip(self.positive, self.negative, strict=True)]
+
+    def range(self, interval: tuple[int, int]) -> tuple[int, int]:
+        """Lowest and highest of sum_i w[o, i] * x[i] over all rows o and x in the interval; attained."""
+        low, high = interval
+        pairs = list(zip(self.positive, self.negative, strict=True))
+        return min(p * low + n * high for p, n in pairs), max(p * high + n * low for p, n in pairs)
+
+    def magnitude(self, largest: int) -> int:
+        """max_o sum_i |w[o, i]| * largest: bounds every weight and partial sum in any order; at least `largest`."""
+        return max(1, *(p - n for p, n in zip(self.positive, self.negative, strict=True))) * largest
 
 
 def scaled(inputs: tuple[Fraction, ...], weights: tuple[Fraction, ...]) -> tuple[Fraction, ...]:

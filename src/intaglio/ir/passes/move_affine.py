@@ -12,7 +12,6 @@ import numpy as np
 from intaglio.ir.graph import Builder, Graph
 from intaglio.ir.op import Op
 from intaglio.ir.ops import Conv2d, MatMul, MaxPool, Pad, Requantize, Reshape, Threshold
-from intaglio.ir.ops.products import row_sums
 from intaglio.ir.passes.rebuild import rebuild
 from intaglio.ir.types import Type
 
@@ -60,12 +59,12 @@ def _moved(op: Op, m: int, o: int) -> tuple[Op, list[int]] | None:
         case Reshape() | MaxPool():
             return op, [o]
         case MatMul():
-            return op, [o * total for total in row_sums(op.weight)]
+            return op, [o * total for total in op.sums.totals]
         case Pad() if (op.value - o) % m == 0:
             return replace(op, value=(op.value - o) // m), [o]
         case Conv2d() if not any(op.padding) or (op.pad_value - o) % m == 0:
             inner = (op.pad_value - o) // m if any(op.padding) else 0
-            return replace(op, pad_value=inner), [o * total for total in row_sums(op.weight)]
+            return replace(op, pad_value=inner), [o * total for total in op.sums.totals]
         case _:
             return None
 

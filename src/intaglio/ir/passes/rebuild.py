@@ -17,7 +17,8 @@ def rebuild(graph: Graph, rule: Rule) -> Graph:
     for position, node in enumerate(graph.nodes):
         inputs = tuple(places[wire] for wire in node.inputs)
         place = rule(builder, position, inputs)
-        places.append(builder.add(node.name, node.op, *inputs) if place is None else place)
+        old = [graph.nodes[wire].type for wire in node.inputs]
+        places.append(builder.keep(node, old, *inputs) if place is None else place)
     return _reached(builder.nodes, [places[output] for output in graph.outputs])
 
 
@@ -30,5 +31,6 @@ def _reached(nodes: list[Node], outputs: list[int]) -> Graph:
     places: dict[int, int] = {}
     for position, node in enumerate(nodes):
         if position in needed or isinstance(node.op, Input):
-            places[position] = builder.add(node.name, node.op, *(places[wire] for wire in node.inputs))
+            old = [nodes[wire].type for wire in node.inputs]
+            places[position] = builder.keep(node, old, *(places[wire] for wire in node.inputs))
     return builder.graph(places[output] for output in outputs)
