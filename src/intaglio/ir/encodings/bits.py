@@ -11,8 +11,8 @@ Unsigned = npt.NDArray[np.uint64]
 _BLOCK = 1 << 16
 """Values packed at a time; a multiple of 8, so that every block ends on a byte."""
 
-_MOST = 1 << 30
-"""More elements than any matrix has: a damaged header must not ask for all the memory there is."""
+_MOST, _PER_BYTE = 1 << 25, 1 << 10
+"""Elements of a matrix that a few bytes may hold, and for each byte more: a damaged header asks for no more memory."""
 
 _GROUPS = 10
 """Groups of 7 bits of the longest header number: a sign and more than 64 bits."""
@@ -111,7 +111,8 @@ def read_numbers(data: bytes, count: int) -> tuple[list[int], bytes]:
 def read_header(data: bytes, count: int) -> tuple[tuple[int, int], list[int], bytes]:
     """A shape, so many numbers, and the bytes after them; DataError when it is not a shape."""
     (rows, columns, *numbers), rest = read_numbers(data, 2 + count)
-    intact(rows >= 0 and columns >= 0 and rows * columns < _MOST, f"a shape of {rows} x {columns}")
+    most = max(_MOST, _PER_BYTE * len(data))
+    intact(rows >= 0 and columns >= 0 and rows * columns < most, f"a shape of {rows} x {columns}")
     return (rows, columns), numbers, rest
 
 

@@ -19,6 +19,7 @@ from intaglio.ir.ops.threshold import Threshold
 OPS: tuple[type[Op], ...] = (
     Input, MatMul, Conv2d, Add, Requantize, Threshold, Lookup, Align, MaxPool, SumPool, Pad, Concat, Reshape, ArgMax,
 )  # fmt: skip
+"""All of them. Files name an operation by its place here: append, never reorder."""
 
 __all__ = [
     "OPS", "Add", "Align", "ArgMax", "Concat", "Conv2d", "Input", "Lookup", "MatMul", "MaxPool", "Pad",
