@@ -14,7 +14,7 @@ from intaglio.twin.freeze import freeze
 from intaglio.twin.lower import equal, lower
 from intaglio.twin.quantizers import ActivationQuantizer, LevelQuantizer
 from intaglio.twin.stack import integers
-from intaglio.twin.staircase import Staircase, staircase
+from intaglio.twin.staircase import Staircase, least_inputs, least_integers, staircase
 
 
 class Uneven(LevelQuantizer):
@@ -134,3 +134,51 @@ def test_a_clip_before_uneven_levels_narrows_them() -> None:
     steps = freeze(small).get_submodule(names[names.index("1") + 1])
     assert isinstance(steps, Staircase) and steps.values.tolist() == [0, 1, 2]
     assert equal(small, lower(small, x[:1]), x) == 0
+
+
+LARGEST = math.nextafter(math.inf, 0)
+AWKWARD = (
+    0.0, 1.0, 3.0, 1 / 3, 0.1, 5e-324, 2.0**-1074 * 7, 2.0**-1022, 1e-300, 2.0**-60, 1 + 2.0**-52, 1 - 2.0**-53, 1e16,
+    2.0**52 + 1, 2.0**53, 1e300, LARGEST,
+)  # fmt: skip
+EDGES = (
+    Fraction(-3, 2), Fraction(0), Fraction(1, 3), Fraction(1, 2), Fraction(0.1), Fraction(1, 2) + Fraction(1, 2**80),
+    Fraction(1, 2) - Fraction(1, 2**80), Fraction(2**53 + 1), Fraction(5e-324), Fraction(3, 2**1076), Fraction(1e300),
+)  # fmt: skip
+
+
+def test_least_inputs_are_exact_at_ties_and_at_the_ends_of_float64() -> None:
+    """Each threshold reaches its edge in exact arithmetic, and the float64 below it does not."""
+    signed = [*AWKWARD, *(-value for value in AWKWARD)]
+    rows = [(g, o, b) for g in AWKWARD for o in signed for b in signed][::11]
+    for (gain, offset, bias), found in zip(rows, least_inputs(EDGES, *zip(*rows, strict=True)).tolist(), strict=True):
+        g, o, b = Fraction(gain), Fraction(offset), Fraction(bias)
+        for edge, threshold in zip(EDGES, found, strict=True):
+            if not gain:
+                assert threshold == (-math.inf if o >= edge else math.inf)
+                continue
+            least = (edge - o) / g - b
+            if math.isinf(threshold):
+                assert abs(least) > LARGEST and (least > 0) == (threshold > 0)
+            else:
+                assert Fraction(threshold) >= least, (gain, offset, bias, edge)
+                below = math.nextafter(threshold, -math.inf)
+                assert math.isinf(below) or Fraction(below) < least, (gain, offset, bias, edge)
+
+
+def test_least_integers_are_exact_at_ties_and_beyond_float64() -> None:
+    steps = (Fraction(1), Fraction(3, 8), Fraction(1, 3), Fraction(1, 2**70), Fraction(1, 2**1074), Fraction(2**600, 3))
+    near = [math.nextafter(m * float(s), side) for s in steps for m in (1, 5, 2**40 + 1) for side in (-1e9, 0.1, 1e9)]
+    values = [*AWKWARD, *near, *(m * float(s) for s in steps for m in (1, 7, 2**50 + 1)), math.inf]
+    table = np.array([[*values, *(-value for value in values)]] * len(steps))
+    for bounds in ((-9, 8), (-(2**61), 2**61 - 2)):
+        found = least_integers(table, steps, bounds)
+        assert found.dtype == np.int64
+        for row, step, integers_of in zip(table.tolist(), steps, found.tolist(), strict=True):
+            for value, integer in zip(row, integers_of, strict=True):
+                least = (
+                    (bounds[1] + 1 if value > 0 else bounds[0])
+                    if math.isinf(value)
+                    else math.ceil(Fraction(value) / step)
+                )
+                assert integer == min(max(least, bounds[0]), bounds[1] + 1), (value, step)

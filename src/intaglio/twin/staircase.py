@@ -23,6 +23,13 @@ MOST_LEVELS = 16
 """A uniform quantiser of more levels is a multiplication, not a staircase."""
 
 
+_WIDE = np.longdouble
+_ERROR = 8 * np.finfo(_WIDE).eps if np.finfo(_WIDE).nmant in (63, 112) else np.inf
+"""Of a few operations, relative to the largest operand; unknown where the machine has nothing wider than float64."""
+_NORMAL = 2.0**-500, 2.0**500
+"""Magnitudes whose quotients float64 neither loses nor overflows."""
+
+
 class Staircase(nn.Module):
     """values[number of thresholds that x reaches] * scale, per channel (axis 1).
 
@@ -61,13 +68,35 @@ def staircase(
     bias: Sequence[float] = (0.0,),
 ) -> Staircase:
     """quantizer(gain * (x + bias) + offset) per channel as comparisons of x; a gain must not be negative."""
-    edges = quantizer.edges()
-    rows = [
-        [_up(_threshold(edge, Fraction(g), Fraction(o), Fraction(b))) for edge in edges]
-        for g, o, b in zip(gain, offset, bias, strict=True)
-    ]
-    thresholds = torch.tensor(rows, dtype=torch.float64).reshape(len(rows), len(edges))
+    thresholds = torch.from_numpy(least_inputs(quantizer.edges(), gain, offset, bias))
     return Staircase(thresholds, quantizer.levels(), quantizer.scale)
+
+
+def least_inputs(
+    edges: Sequence[Fraction], gain: Sequence[float], offset: Sequence[float], bias: Sequence[float]
+) -> np.ndarray:
+    """float64 (channels, edges): the least x with gain * (x + bias) + offset >= edge, infinite where none or all are.
+
+    Extended precision decides wherever its error leaves one answer; the rest, ties above all, are exact fractions.
+    """
+    g, o, b = (np.array(values, dtype=_WIDE)[:, None] for values in (gain, offset, bias))
+    heads = [float(edge) for edge in edges]
+    tails = [float(edge - Fraction(head)) for edge, head in zip(edges, heads, strict=True)]
+    e = np.array(heads, dtype=_WIDE) + np.array(tails, dtype=_WIDE)
+    with np.errstate(all="ignore"):
+        value = (e - o) / g - b
+        error = _ERROR * ((abs(e) + abs(o) + 2.0**-1000) / abs(g) + abs(b))
+        result, above = _rounded_up(value - error), _rounded_up(value + error)
+    for row, column in np.argwhere(result != above):
+        exact = (Fraction(values[row]) for values in (gain, offset, bias))
+        result[row, column] = _up(_threshold(edges[column], *exact))
+    return result
+
+
+def _rounded_up(values: np.ndarray) -> np.ndarray:
+    """The least float64 that is not below each value; NaN, which equals nothing, for what is not a number."""
+    nearest = values.astype(np.float64)
+    return np.where((nearest < values) & np.isfinite(nearest), np.nextafter(nearest, np.inf), nearest)
 
 
 def _threshold(edge: Fraction, gain: Fraction, offset: Fraction, bias: Fraction) -> Fraction | float:
@@ -93,25 +122,40 @@ def _lower(module: Staircase, scope: Scope, x: int) -> int:
     table, scale = module.thresholds.numpy(), (module.scale,)
     channels = max(len(table), len(wire.scale))
     steps = wire.scale * (channels // len(wire.scale))
-    rows = [
-        [_integer(t, step, wire.range) for t in row]
-        for row, step in zip(np.broadcast_to(table, (channels, table.shape[1])).tolist(), steps, strict=True)
-    ]
-    if all(row == rows[0] for row in rows):
+    rows = least_integers(np.broadcast_to(table, (channels, table.shape[1])), steps, wire.range)
+    if (rows == rows[0]).all():
         rows = rows[:1]
     values = [int(value) for value in module.values.tolist()]
     distances = set(np.diff(values).tolist())
-    if not rows[0]:
+    if not rows.size:
         return scope.add(Requantize(np.array([0]), np.array(values), 0, values[0], values[0], scale), x)
     if distances == {1}:
-        return scope.add(Threshold(np.array(rows, dtype=object), values[0], scale), x)
-    count = scope.add(Threshold(np.array(rows, dtype=object), 0, scale), x, part="count")
+        return scope.add(Threshold(rows, values[0], scale), x)
+    count = scope.add(Threshold(rows, 0, scale), x, part="count")
     if len(distances) > 1:
         return scope.add(Lookup(np.array([values]), 0, scale), count)
     (distance,) = distances
-    return scope.add(
-        Requantize(np.array([distance]), np.array(values[:1]), 0, values[0], values[-1], scale), count
-    )
+    return scope.add(Requantize(np.array([distance]), np.array(values[:1]), 0, values[0], values[-1], scale), count)
+
+
+def least_integers(table: np.ndarray, steps: Sequence[Fraction], bounds: tuple[int, int]) -> np.ndarray:
+    """int64 (channels, n): the least integers at or above thresholds in units of a channel's step.
+
+    Kept within the range and one above it. Quotients in float64, of an error below 2**-50, decide where that leaves
+    one answer; the rest, ties above all, are exact fractions.
+    """
+    low, high = bounds
+    with np.errstate(all="ignore"):
+        step = np.array([float(step) for step in steps])[:, None]
+        quotient = table / step
+        error = abs(quotient) * 2.0**-50
+        least, most = np.ceil(quotient - error), np.ceil(quotient + error)
+    normal = (abs(table) > _NORMAL[0]) & (step > _NORMAL[0]) & (step < _NORMAL[1])
+    sure = normal & (least == most)
+    result = np.clip(np.where(sure, least, 0).astype(np.int64), low, high + 1)
+    for row, column in np.argwhere(~sure):
+        result[row, column] = _integer(float(table[row, column]), steps[row], bounds)
+    return result
 
 
 def _integer(threshold: float, step: Fraction, bounds: tuple[int, int]) -> int:
