@@ -4,7 +4,7 @@ import copy
 
 from torch import Tensor, nn
 
-from intaglio.twin.freeze import require_statistics
+from intaglio.twin.exact import require_statistics
 from intaglio.twin.lower import lower, shapes_of
 from intaglio.twin.quantise import on_trial
 from intaglio.twin.quantizers import ActivationQuantizer

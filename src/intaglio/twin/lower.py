@@ -1,5 +1,6 @@
 """From a quantised torch module to a Graph of integers, and the proof that the two agree."""
 
+import copy
 from fractions import Fraction
 from typing import Any
 
@@ -14,10 +15,12 @@ from intaglio.ir.ops import Input, Requantize
 from intaglio.ir.passes import optimise
 from intaglio.ir.types import Type
 from intaglio.twin.flat import is_reshape, module_of
-from intaglio.twin.freeze import freeze
+from intaglio.twin.form import Form
+from intaglio.twin.freeze import freeze, is_frozen
 from intaglio.twin.quantizers import ActivationQuantizer
 from intaglio.twin.rules import Scope, reshape
 from intaglio.twin.rules import lower as lower_module
+from intaglio.twin.trace import trace
 
 EXACT_BITS = 53
 """Integers up to 2**53 are exact in float64, in which the torch side is evaluated."""
@@ -43,14 +46,17 @@ def lower(model: nn.Module, example: Tensor, optimised: bool = True) -> Graph:
 
 
 def equal(model: nn.Module, graph: Graph, x: Tensor, batch: int = 256) -> int:
-    """How many output integers differ between the frozen network in float64 and the Graph, over all inputs
-    `x`."""
-    gm = freeze(model)
+    """How many output integers differ between `model` in evaluation mode, in float64, and the Graph, over all `x`.
+
+    A softmax whose result leaves the network is left out, as in the Graph.
+    """
+    gm = trace(copy.deepcopy(model)).double().eval()
     shapes_of(gm, x)
+    form = None if is_frozen(gm) else Form(gm, softmax=False)
     wrong = 0
     for part in x.split(batch):
         with torch.no_grad():
-            reals = gm(part.double())
+            reals = gm(part.double()) if form is None else form.run(part, dtype=torch.float64)
         reals = reals if isinstance(reals, tuple | list) else (reals,)
         (kind,) = graph.input_types
         results = graph(kind.quantize(part.double().numpy().reshape(-1, *kind.shape)))

@@ -59,8 +59,42 @@ def put_below(layer: nn.Module, part: nn.Module) -> None:
         stack.insert(len(stack) - 1, part)
 
 
-def integers(layer: nn.Module, name: str = "layer") -> tuple[np.ndarray, tuple[Fraction, ...]]:
+def stacked(layer: nn.Module) -> Tensor:
+    """The weight after its whole stack, computed in float64; that of a plain layer as it is."""
+    stack = parametrisations(layer)
+    value: Tensor = layer.parametrizations["weight"].original if stack else layer.weight  # type: ignore[index,assignment]
+    value = value.double()
+    for part in stack:
+        value = part(value)
+    return value
+
+
+def plain(layer: nn.Module) -> nn.Module:
+    """The layer without parametrisations, with a weight and a bias of its own still to be set.
+
+    torch's own removal would take `weight` from the class, which copies of a parametrised layer share.
+    """
+    kind = type(layer).__mro__[1] if parametrize.is_parametrized(layer) else type(layer)
+    made: nn.Module = object.__new__(kind)
+    made.__dict__.update(layer.__dict__)
+    made._modules = {}
+    made._parameters = {"weight": None, "bias": None, **layer._parameters}
+    return made
+
+
+def set_weight(layer: nn.Module, whole: np.ndarray, scales: tuple[Fraction, ...]) -> None:
+    """Store integers times scales as a layer's weight, exactly."""
+    columns = np.array([float(scale) for scale in scales]).reshape(-1, *[1] * (whole.ndim - 1))
+    layer.weight = nn.Parameter(torch.from_numpy(whole * columns), requires_grad=False)
+    layer.integer_scale = scales  # type: ignore[assignment]
+
+
+def integers(
+    layer: nn.Module, name: str = "layer", settled: bool = True
+) -> tuple[np.ndarray, tuple[Fraction, ...]]:
     """The weight as int64 with its scale (one, or one per output channel): weight = integers * scale.
+
+    `settled` moves a factor that all integers share into the scale.
 
     Raises:
         StructureError: the weight is not on the grid that the layer declares, or declares none.
@@ -74,7 +108,7 @@ def integers(layer: nn.Module, name: str = "layer") -> tuple[np.ndarray, tuple[F
     whole = np.empty(weight.shape, dtype=np.int64)
     for rows in _blocks(weight):
         whole[rows] = _divided(weight[rows], columns[rows], rows.start, name)
-    return _settle(whole, scales)
+    return _settle(whole, scales) if settled else (whole, scales)
 
 
 def _evaluates(layer: nn.Module) -> bool:

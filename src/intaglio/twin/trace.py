@@ -12,6 +12,7 @@ from torch.fx import GraphModule, Node
 from intaglio.ir.errors import UnsupportedLayer
 from intaglio.twin.flat import insert_module
 from intaglio.twin.modules import Add, Concat
+from intaglio.twin.network import Network
 
 
 def _adaptive(x: Any, output_size: Any) -> nn.Module:
@@ -124,7 +125,7 @@ def trace(model: nn.Module) -> GraphModule:
         ) from error
     finally:
         model.train(training)
-    module = GraphModule(model, graph, type(model).__name__)
+    module = Network(model, graph, type(model).__name__)
     _modularise(module)
     module.train(training)
     return module
