@@ -16,6 +16,7 @@ CLAIMS = {
     "format_equality": "every method, alone and in ordered pairs: PyTorch = Graph = simulated hardware (= netlist)",
     "qonnx_tfc": "the public QONNX networks TFC as integers: every output bit on MNIST beside qonnx",
     "tfc_hardware": "the public QONNX networks TFC on an ECP5: equality, cycles, cells, clock",
+    "run_faults": "signals, misbehaving tools, full disks, two runs at once: nothing is left, and resumed it is equal",
     "placement": "cells and clock of the pruned 4-bit MNIST networks on an ECP5-85F",
     "formats_mnist": "what one to five bits cost in accuracy on MNIST, by number format (hours)",
     "mnist_accuracy": "what 8 bits, 4 bits and pruning cost in accuracy on MNIST (hours)",

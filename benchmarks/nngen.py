@@ -17,8 +17,9 @@ from benchmarks.area import CACHE, Area, area
 from benchmarks.networks import IntegerMlp, jet_mlp
 from benchmarks.peers import Worker
 from benchmarks.records import Target, save, show, show_targets
+from intaglio.files import content_key
 from intaglio.hardware import tools
-from intaglio.hardware.cache import cached, digest
+from intaglio.hardware.cache import cached
 from intaglio.hardware.design import Fold, carve
 from intaglio.hardware.emit import emit
 from intaglio.hardware.simulate import build
@@ -102,7 +103,8 @@ def simulate_nngen(directory: Path) -> tuple[int, list[int]]:
                 path.unlink()
         (work / "output.txt").write_text(done.stdout)
 
-    text = (cached("nngen", digest(*(path.read_bytes() for path in files)), make, CACHE) / "output.txt").read_text()
+    entry = cached("nngen", content_key(*(path.read_bytes() for path in files)), make, CACHE)
+    text = (entry / "output.txt").read_text()
     found = re.search(r"cycles\s+(\d+)", text)
     if found is None:
         raise peers.PeerError(f"NNgen's simulation did not finish: {text[-300:]}")

@@ -1,9 +1,12 @@
 """The command line: what it prints, and its exit status."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -16,6 +19,7 @@ from intaglio.run.job import json_schema
 from tests.report.sample import sample
 
 RUNNER = CliRunner()
+APP = "from intaglio.cli import app; app()"
 
 
 def call(*words):
@@ -39,6 +43,77 @@ def test_report_renders_and_holds(tmp_path):
 def test_report_fails_when_hardware_differs(tmp_path):
     keep(tmp_path, sample(mismatches=1))
     assert call("report", tmp_path).exit_code == 1
+
+
+@pytest.mark.parametrize("latency", [1309, 1311])
+def test_report_fails_when_the_cycles_are_not_those_of_the_model(tmp_path, latency):
+    keep(tmp_path, sample(latency=latency))
+    assert call("report", tmp_path).exit_code == 1
+
+
+def test_report_fails_when_a_check_was_not_made(tmp_path):
+    data = sample()
+    left = tuple(m for m in data.measurements if m.name != "mismatches.graph_netlist")
+    keep(tmp_path, replace(data, measurements=left))
+    assert call("report", tmp_path).exit_code == 1
+    keep(tmp_path, replace(data, subject="renamed"))
+    assert call("report", tmp_path).exit_code == 1
+
+
+def test_report_believes_the_measurements_and_not_its_own_data(tmp_path):
+    folder = keep(tmp_path, sample())
+    folder.write("measurements.json", dump(sample(mismatches=3).measurements))
+    result = call("report", tmp_path)
+    assert result.exit_code == 1 and "report.json says something else than measurements.json" in result.stderr
+    assert "3 mismatches in 360 images" in folder.report.read_text()
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no file system of our own can be mounted here")
+def test_report_of_a_folder_that_may_only_be_read(tmp_path):
+    folder = keep(tmp_path / "run", sample())
+    folder.write("report.html", "an earlier page")
+    script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$2" -c "$3" report "$1" --json'
+    shell = ["unshare", "-rm", "sh", "-c", script, "sh", str(folder.path), sys.executable, APP]
+    if subprocess.run([*shell[:4], "mount -t tmpfs none /mnt"], capture_output=True).returncode:
+        pytest.skip("no file system of our own can be mounted here")
+    done = subprocess.run(shell, capture_output=True, text=True, env=environment())
+    assert done.returncode == 0 and load(done.stdout) == sample().measurements
+    assert "report.html stays as it is: Read-only file system" in done.stderr
+    assert folder.report.read_text() == "an earlier page"
+
+
+def environment():
+    return {**os.environ, "PYTHONPATH": f"{Path(__file__).parents[1] / 'src'}:{os.environ.get('PYTHONPATH', '')}"}
+
+
+def report_to(folder, words, output):
+    """`intaglio report <words>` with its output given to a shell's redirection."""
+    command = ["bash", "-c", f'"$0" -c "{APP}" report "$@" {output}', sys.executable, os.fsencode(folder.path), *words]
+    return subprocess.run(command, capture_output=True, env=environment())
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+@pytest.mark.parametrize("output", ["| true; exit ${PIPESTATUS[0]}", ">&-", "2>&1 >&- | true; exit ${PIPESTATUS[0]}"])
+def test_nobody_listens(tmp_path, words, output):
+    """Closed or broken, the output is not missed: no word, and the status is that of the checks."""
+    for wrong in (0, 1):
+        done = report_to(keep(tmp_path, sample(mismatches=wrong)), words, output)
+        assert (done.returncode, done.stdout, done.stderr) == (wrong, b"", b"")
+
+
+def test_an_output_that_is_full(tmp_path):
+    done = report_to(keep(tmp_path, sample()), ("--json",), "> /dev/full")
+    assert done.returncode == 2 and done.stderr.startswith(b"error: the standard output: the disk is full")
+    assert b"Traceback" not in done.stderr and b"ignored" not in done.stderr
+
+
+def test_a_folder_whose_name_is_not_text(tmp_path):
+    folder = keep(Path(os.fsdecode(os.fsencode(tmp_path) + b"/run\xff")), sample())
+    done = report_to(folder, (), "")
+    assert done.returncode == 0 and done.stdout == os.fsencode(folder.report) + b"\n" and done.stderr == b""
+    (folder.path / "report.json").unlink()
+    done = report_to(folder, (), "")
+    assert done.returncode == 2 and b"Traceback" not in done.stderr and b"holds no report.json" in done.stderr
 
 
 def test_json_prints_records_and_nothing_else(tmp_path):

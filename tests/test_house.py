@@ -61,6 +61,8 @@ def opens_text(call: ast.Call) -> bool:
     method = isinstance(call.func, ast.Attribute)
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     words = {k.arg: k.value for k in call.keywords}
+    if ast.unparse(call.func) == "os.open":  # gives a descriptor, which knows no text
+        return False
     if name == "open":
         modes = [a.value for a in (*call.args, words.get("mode")) if isinstance(a, ast.Constant)]
         return not any("b" in str(mode) for mode in modes if set(str(mode)) <= set("rwxab+t"))

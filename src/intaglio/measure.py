@@ -6,20 +6,16 @@ a run that was killed at any moment continues with the first step that is not fi
 """
 
 import difflib
-import errno
-import fcntl
-import hashlib
 import json
 import math
-import os
+import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-import numpy as np
-
+from intaglio.files import content_key, file_key, locked, sweep, write_atomically
 from intaglio.ir.errors import DataError, IntaglioError, shown
 from intaglio.reading import parse_json, read_text
 
@@ -165,58 +161,7 @@ def find(measurements: Iterable[Measurement], name: str, source: Source | None =
     return next((m for m in measurements if m.name == name and source in (None, m.source)), None)
 
 
-# --- files ----------------------------------------------------------------------------------------------
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: a temporary file beside it, flushed to the disk, then renamed.
-
-    A full disk raises IntaglioError and leaves what was there before.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        if error.errno in _FULL:
-            raise IntaglioError(
-                f"the disk is full: {path} ({len(data)} bytes) could not be written and is as it was before. "
-                "Make room and run the same command again; finished steps are kept"
-            ) from error
-        raise
-
-
-def _digest(part: object, into: Any) -> None:
-    if isinstance(part, Path):
-        into.update(b"file" + part.read_bytes())
-    elif isinstance(part, bytes):
-        into.update(b"bytes" + part)
-    elif isinstance(part, np.ndarray):
-        array = cast(np.ndarray[Any, np.dtype[Any]], part)
-        into.update(f"array {array.dtype} {array.shape}".encode() + array.tobytes())
-    elif is_dataclass(part) and not isinstance(part, type):
-        into.update(json.dumps([type(part).__name__, asdict(part)], sort_keys=True, default=str).encode())
-    else:
-        into.update(json.dumps(part, sort_keys=True, default=str).encode())
-
-
-def content_key(*parts: object) -> str:
-    """A hash of values, arrays, dataclasses and (Path) file contents: equal parts, equal key."""
-    total = hashlib.sha256()
-    for part in parts:
-        inner = hashlib.sha256()
-        _digest(part, inner)
-        total.update(inner.digest())
-    return total.hexdigest()
+# --- a run's folder -------------------------------------------------------------------------------------
 
 
 def code_key(*parts: str) -> str:
@@ -229,9 +174,6 @@ def code_key(*parts: str) -> str:
         files.update([start] if start.is_file() else (p for p in start.rglob("*") if p.is_file()))
     kept = sorted(p for p in files if "__pycache__" not in p.parts)
     return content_key([str(p.relative_to(root)) for p in kept], *kept)
-
-
-# --- a run's folder -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -304,23 +246,36 @@ class RunFolder:
         write_atomically(path, content)
         return path
 
+    def remove(self, *names: str) -> None:
+        """Remove files or directories of the folder that no longer say what is so."""
+        for name in names:
+            path = self.path / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
     @contextmanager
     def lock(self) -> Generator[None]:
-        """Keep the folder for this process; the system lets go of it however the process ends."""
+        """Keep the folder for this process, without what a killed one left half written there.
+
+        The system lets go of it however the process ends. Raises IntaglioError while another run is at work in it.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w", encoding="utf-8") as file:
+        with ExitStack() as held:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held.enter_context(locked(self.path / ".lock", wait=False))
             except BlockingIOError:
                 text = f"another run is at work in {self.path}: wait for it, or choose another folder"
                 raise IntaglioError(text) from None
+            sweep(self.path)
             yield
 
     def finished(self, name: str, key: str) -> tuple[Measurement, ...] | None:
         """The measurements of a step finished with this key, all of its files unaltered; otherwise None."""
         try:
             marker = parse_json(read_text(self._marker(name)), name)
-            whole = marker["key"] == key and all(_sha(self.path / f) == s for f, s in marker["files"].items())
+            whole = marker["key"] == key and all(file_key(self.path / f) == s for f, s in marker["files"].items())
             return load(json.dumps(marker["measurements"])) if whole else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # no marker, or one that is not whole: the step is run again
@@ -332,7 +287,7 @@ class RunFolder:
             return done
         self._marker(name).unlink(missing_ok=True)
         product = action()
-        hashes = {str(f.relative_to(self.path)): _sha(f) for f in _files(product.files)}
+        hashes = {str(f.relative_to(self.path)): file_key(f) for f in _files(product.files)}
         records = [m.record() for m in product.measurements]
         marker = {"step": name, "key": key, "files": hashes, "measurements": records}
         write_atomically(self._marker(name), json.dumps(marker, indent=1, ensure_ascii=False) + "\n")
@@ -340,10 +295,6 @@ class RunFolder:
 
     def _marker(self, name: str) -> Path:
         return self.path / "steps" / f"{name}.json"
-
-
-def _sha(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:

@@ -6,9 +6,7 @@ to the loss, call `method.step(model, progress)` before each step and once with 
 
 import copy
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,7 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from intaglio.ir.errors import DataError, RangeError
+from intaglio.files import atomic
+from intaglio.ir.errors import DataError, IntaglioError, RangeError
 from intaglio.methods.method import Method
 from intaglio.twin.quantizers import Grid, WeightGrid
 
@@ -288,17 +287,10 @@ class Checkpoint:
 
     def write(self, state: dict[str, Any]) -> None:
         """Save a state: write beside, flush to the disk, then replace. DataError where that is not possible."""
-        part = self.path.with_suffix(".part")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
+            with atomic(self.path) as file:
                 torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.path)
-        except (OSError, RuntimeError) as error:  # torch wraps what goes wrong in the file in a RuntimeError
-            with suppress(OSError):
-                part.unlink()
+        except (OSError, RuntimeError, IntaglioError) as error:  # torch wraps what goes wrong in a RuntimeError
             raise DataError(
                 f"{self.path} cannot be written ({str(error).partition(chr(10))[0]}): is the disk full? Make room "
                 "and run the same command again; training goes on from the last epoch that was saved"

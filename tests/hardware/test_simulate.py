@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,22 @@ def test_a_missing_or_altered_memory_is_named(tmp_path: Path):
     rtl.memories[0].unlink()
     with pytest.raises(ToolError, match=rf"{rtl.memories[0].name} is missing.*emit"):
         build(rtl)
+
+
+def test_a_memory_that_a_source_reads_and_the_design_does_not_hold(tmp_path: Path):
+    """Synthesis takes a ROM whose file is not there for one without content, and says nothing."""
+    rtl = stage(tmp_path)
+    with pytest.raises(ToolError, match=rf"top\.sv reads memory file {rtl.memories[0].name}, which.*emit"):
+        replace(rtl, memories=()).check()
+    top = rtl.sources[-1]
+    text = top.read_text()
+    top.write_text(text.replace("endmodule", '// "a.mem" is no file\nendmodule'))
+    rtl.check()
+    line = 'initial begin $readmemh("b.mem", rom); $readmemh("c.mem", rom); end'
+    for name in ("b.mem", "c.mem"):
+        top.write_text(text.replace("endmodule", f"{line.replace(name, rtl.memories[0].name)}\nendmodule"))
+        with pytest.raises(ToolError, match=rf"reads memory file {'c' if name == 'b.mem' else 'b'}\.mem"):
+            rtl.check()
 
 
 def test_a_memory_lost_after_the_build_stops_the_run(tmp_path: Path):

@@ -74,17 +74,42 @@ def test_everything_foreign_is_escaped():
     assert "<script>alert" not in html and "&lt;script&gt;alert(1)" in html and "nobody <b>" not in html
 
 
-def test_equal_needs_every_comparison_made_to_hold():
+def test_equal_needs_every_comparison_to_be_made_and_to_hold():
     assert equality(measurements()).answer == "Yes, bit for bit and cycle for cycle."
-    assert equality(measurements()).note == "1 comparison not made in this run."
+    assert equality(measurements()).state == "good" and equality(measurements()).note == ""
     wrong = equality(measurements(mismatches=3))
     assert wrong.state == "bad" and wrong.lines[1].value == "3 mismatches in 360 images"
-    late = equality(measurements(latency=1311))
-    assert late.state == "bad" and "1,311 cycles, predicted 1,310" in [line.value for line in late.lines]
-    assert (
-        equality([m for m in measurements() if not m.name.startswith("cycles")]).answer == "Yes, bit for bit."
-    )
-    assert equality([]).state == "open"
+    assert equality([]).state == "open" and equality([]).answer == "Not checked."
+
+
+@pytest.mark.parametrize("latency", [1309, 1311])
+def test_a_simulation_that_is_faster_than_the_model_is_as_wrong_as_a_slower_one(latency):
+    late = equality(measurements(latency=latency))
+    assert late.state == "bad" and f"{latency:,} cycles, predicted 1,310" in [line.value for line in late.lines]
+
+
+CHECKS = [(m.name, m.source) for m in measurements() if m.name.startswith(("mismatches.", "cycles."))]
+
+
+@pytest.mark.parametrize(("name", "source"), CHECKS)
+def test_a_comparison_that_was_not_made_leaves_the_answer_open(name, source):
+    left = [m for m in measurements() if (m.name, m.source) != (name, source)]
+    card = equality(left)
+    assert len(left) == len(measurements()) - 1
+    assert (card.state, card.answer) == ("open", "Not all was checked.")
+    assert card.note == "1 comparison not made in this run."
+
+
+def test_a_comparison_of_no_image_was_not_made():
+    none = [replace(m, n=0) if m.name == "mismatches.graph_rtl" else m for m in measurements()]
+    assert equality(none).state == "open"
+
+
+def test_the_worst_of_several_records_counts():
+    wrong = measurements(mismatches=3)
+    assert equality([*measurements(), *wrong]).state == equality([*wrong, *measurements()]).state == "bad"
+    fast = measurements(latency=1300)
+    assert equality([*measurements(), *fast]).state == "bad"
 
 
 def test_accuracy_says_what_the_samples_can_tell():

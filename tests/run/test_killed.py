@@ -1,4 +1,7 @@
-"""Runs that are killed with -9 continue to the same result; runs that fill the disk say so and continue after."""
+"""Runs that are ended, by a kill or by a signal, continue to the same result; runs that fill the disk say so.
+
+However a run ends, no process and no temporary file is left of it; a kill leaves what it wrote to the next run.
+"""
 
 import os
 import shutil
@@ -11,11 +14,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from support import processes
 
+from intaglio.hardware.cache import cache_root
 from tests.run import tiny
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 240
 
 
 def command(path: Path, folder: Path) -> list[str]:
@@ -27,20 +31,36 @@ def environment(cache: Path | None = None) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **({"INTAGLIO_CACHE": str(cache)} if cache else {})}
 
 
-def kill_when(ready: Callable[[], bool], arguments: list[str], cache: Path) -> None:
-    """Start a run and kill it, with all of its tools, at the moment when `ready` holds."""
+def end_when(ready: Callable[[], bool], number: signal.Signals, arguments: list[str], cache: Path, **more: str) -> None:
+    """Start a run and send the signal to it alone, not to its tools, at the moment when `ready` holds."""
+    scratch = Path(arguments[arguments.index("--out") + 1]).parent / "scratch"
+    scratch.mkdir(exist_ok=True)
+    quiet = {"TORCHINDUCTOR_CACHE_DIR": f"{scratch}-torch"}  # PyTorch keeps it for the next run
+    variables = {**environment(cache), "TMPDIR": str(scratch), **quiet, **more}
     process = subprocess.Popen(
-        arguments, env=environment(cache), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+        arguments, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )  # fmt: skip
     try:
-        end = time.monotonic() + PATIENCE
-        while not ready():
-            assert process.poll() is None, "the run ended before it could be killed"
-            assert time.monotonic() < end
-            time.sleep(0.002)
+        processes.wait_until(lambda: ready() or process.poll() is not None)
+        assert process.poll() is None, "the run ended before it was told to"
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.send_signal(number)
+        output, words = process.communicate()
+    processes.wait_until(lambda: processes.marked(f"TMPDIR={scratch}") == [], "something is left running")
+    processes.wait_until(lambda: list(scratch.iterdir()) == [], "a temporary file is left")
+    assert output == "" and "Traceback" not in words
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode == 128 + number, words
+        assert words.endswith(f"ended by {number.name}: run the same command again to continue\n")
+        folder = Path(arguments[arguments.index("--out") + 1])
+        assert half_done(folder) == [] and (cache == cache_root() or half_done(cache) == [])
+
+
+def half_done(folder: Path) -> list[Path]:
+    """What somebody began to write and did not finish."""
+    return [path for pattern in ("*.tmp", ".building-*") for path in folder.rglob(pattern)]
 
 
 def marked(folder: Path) -> set[str]:
@@ -48,16 +68,16 @@ def marked(folder: Path) -> set[str]:
     return {path.stem for path in (folder / "steps").glob("*.json")}
 
 
-def building(cache: Path, kind: str) -> bool:
-    """Whether a tool is at work on an entry of the cache."""
-    return any(any(work.iterdir()) for work in (cache / kind).glob(".building-*"))
+def building(cache: Path, kind: str, since: int = 0) -> bool:
+    """Whether a tool is at work on an entry of the cache that was begun after `since`, a time in ns."""
+    return any(any(p.stat().st_ctime_ns > since for p in work.iterdir()) for work in (cache / kind).glob(".building-*"))
 
 
-def test_kill_in_training_in_simulation_and_in_synthesis(finished, tmp_path):
+def test_ended_in_training_killed_in_simulation_ended_in_synthesis(finished, tmp_path):
     folder, cache = tmp_path / "run", tmp_path / "cache"
     arguments = command(tiny.recipe(tmp_path / "tiny.yaml"), folder)
 
-    kill_when(lambda: any(folder.glob("checkpoints/train-*/checkpoint.pt")), arguments, cache)
+    end_when(lambda: any(folder.glob("checkpoints/train-*/checkpoint.pt")), signal.SIGINT, arguments, cache)
     (saved,) = folder.glob("checkpoints/train-*/checkpoint.pt")
     state = torch.load(saved, weights_only=True)
     begun = state["history"]
@@ -65,13 +85,15 @@ def test_kill_in_training_in_simulation_and_in_synthesis(finished, tmp_path):
     begun[0]["seen"] = 1.0  # if training began again, this would be gone
     torch.save(state, saved)
 
-    kill_when(lambda: building(cache, "simulators"), arguments, cache)
+    end_when(lambda: building(cache, "simulators"), signal.SIGKILL, arguments, cache)
     history = torch.load(saved, weights_only=True)["history"]
     assert history[: len(begun)] == begun and len(history) == tiny.JOB["train"]["epochs"]
     assert marked(folder) == set(tiny.STEPS[: tiny.STEPS.index("simulate")])
     times = {path: path.stat().st_mtime_ns for path in (folder / "steps").iterdir()}
 
-    kill_when(lambda: building(cache, "synthesis"), arguments, cache)
+    assert half_done(cache) != []  # the kill's
+    begin = time.time_ns()
+    end_when(lambda: building(cache, "synthesis", begin), signal.SIGTERM, arguments, cache)
     assert not any((cache / "synthesis").glob("*/manifest.json")) and "synthesize" not in marked(folder)
 
     done = subprocess.run(arguments, env=environment(cache), capture_output=True, text=True)
@@ -80,7 +102,27 @@ def test_kill_in_training_in_simulation_and_in_synthesis(finished, tmp_path):
     assert tiny.findings(folder) == tiny.findings(finished[0])
     for name in ("float.safetensors", "model.safetensors", "graph.txt", "constants.bin", "design.bit"):
         assert (folder / name).read_bytes() == (finished[0] / name).read_bytes(), name
-    assert list(folder.rglob("*.tmp")) + list(folder.rglob("*.part")) == []
+    assert half_done(folder) + half_done(cache) == []
+
+
+@pytest.mark.parametrize(("step", "number"), [
+    ("lower", signal.SIGTERM), ("carve", signal.SIGKILL), ("gates", signal.SIGINT), ("place", signal.SIGHUP)
+])  # fmt: skip
+def test_a_run_ended_at_the_end_of_a_step_goes_on_with_that_step(finished, tmp_path, step, number):
+    """The tools' results are in the cache: nothing but the run itself is at work."""
+    folder, waits = tmp_path / "run", tmp_path / "waits"
+    shutil.copytree(finished[0], folder)
+    for name in tiny.STEPS[tiny.STEPS.index(step) :]:
+        (folder / "steps" / f"{name}.json").unlink()
+    before = marked(folder)
+    arguments = command(tiny.recipe(tmp_path / "tiny.yaml"), folder)
+    cache = cache_root()
+    end_when(waits.exists, number, arguments, cache, TINY_WAITS=f"{step}:{waits}")
+    assert marked(folder) == before and not (folder / "measurements.json").exists()
+    (folder / f".graph.txt.{2**22}.tmp").write_text("what a kill leaves")
+    done = subprocess.run(arguments, env=environment(cache), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert tiny.findings(folder) == tiny.findings(finished[0]) and half_done(folder) == []
 
 
 def mounted(script: str, *words: str, cache: Path | None = None) -> subprocess.CompletedProcess[str]:

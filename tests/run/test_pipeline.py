@@ -18,7 +18,7 @@ from intaglio.run import pipeline, steps
 from intaglio.run.job import load_job
 from intaglio.run.pipeline import passed
 from intaglio.run.state import State
-from tests.run.tiny import STEPS, findings, recipe
+from tests.run.tiny import JOB, STEPS, findings, recipe
 
 PRODUCED = {
     "top1", "float_top1", "mismatches.torch_graph", "mismatches.graph_rtl", "mismatches.graph_netlist",
@@ -82,6 +82,77 @@ def test_a_second_run_repeats_nothing(copied, monkeypatch):
     monkeypatch.setattr(steps, "check", lambda state: pytest.fail("a finished run has nothing to check"))
     assert call(path, folder).exit_code == 0
     assert repeated(folder, before) == set() and (folder / "measurements.json").read_bytes() == measured
+
+
+def test_another_name_repeats_nothing_and_is_in_every_record(copied):
+    """A run that was renamed still knows what it found, and what it found wrong."""
+    folder, path = copied
+    before, values = done(folder), {(m.name, m.source): m.value for m in findings(folder)}
+    assert call(recipe(path, name="other"), folder).exit_code == 0
+    assert repeated(folder, before) == set()
+    assert {m.subject for m in findings(folder)} == {"other"}
+    assert {(m.name, m.source): m.value for m in findings(folder)} == values
+    assert "Yes, bit for bit and cycle for cycle." in (folder / "report.html").read_text()
+    assert CliRunner().invoke(app, ["report", str(folder)]).exit_code == 0
+    marker = folder / "steps" / "simulate.json"
+    content = json.loads(marker.read_text())
+    (wrong,) = [m for m in content["measurements"] if m["name"] == "mismatches.graph_rtl"]
+    wrong["value"] = 3
+    marker.write_text(json.dumps(content))
+    assert call(recipe(path, name="third"), folder).exit_code == 1
+    assert CliRunner().invoke(app, ["report", str(folder)]).exit_code == 1
+
+
+@pytest.mark.parametrize(("section", "key", "value", "steps_"), [
+    ("verify", "netlist_images", 2, {"gates"}),
+    ("verify", "cxxrtl_images", 1, {"simulate"}),
+    ("verify", "stalled_images", 3, {"simulate"}),
+    ("verify", "images", 11, {"lower", "simulate", "gates"}),
+    ("hardware", "clock_mhz", 90, {"place"}),
+    ("hardware", "device", "45k", {"place"}),
+    ("hardware", "area", 5000, set()),  # the interval decides
+    ("hardware", "interval", 90_000, set(STEPS[STEPS.index("carve") :])),
+    ("hardware", "dsp", False, set(STEPS[STEPS.index("carve") :])),
+    ("tune", "batch", 32, set(STEPS[STEPS.index("approximate") :])),
+])  # fmt: skip
+def test_a_setting_repeats_the_steps_that_depend_on_it(finished, section, key, value, steps_):
+    job = load_job(finished[0] / "recipe.yaml")
+    changed = job.model_copy(update={section: getattr(job, section).model_copy(update={key: value})})
+    keys, others = (pipeline._keys(State(j, RunFolder(finished[0]))) for j in (job, changed))
+    assert {name for name in keys if keys[name] != others[name]} == steps_
+
+
+def test_a_changed_setting_costs_only_the_report_until_its_step_is_done(copied):
+    folder, path = copied
+    before, verify = done(folder), {**JOB["verify"], "netlist_images": 2}
+    assert call(recipe(path, verify=verify), folder).exit_code == 0
+    assert repeated(folder, before) == {"gates"}
+    (compared,) = [m for m in findings(folder) if m.name == "mismatches.graph_netlist"]
+    assert compared.n == 2
+
+
+def test_what_an_earlier_run_found_is_gone_when_another_begins(copied, monkeypatch):
+    """A run that fails half-way leaves no report about a network that is no longer there."""
+    folder, path = copied
+    monkeypatch.setattr(State, "synthesis", lambda _: pytest.fail("not reached"))
+    assert call(recipe(path, hardware={"interval": 1}), folder).exit_code == 2
+    assert CliRunner().invoke(app, ["report", str(folder)]).exit_code == 2
+
+
+def test_wrong_input_costs_an_earlier_run_nothing(copied):
+    folder, path = copied
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert call(recipe(path, hardware={"device": "26k"}), folder).exit_code == 2
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+
+
+def test_memories_of_an_earlier_carving_are_gone(copied):
+    folder, path = copied
+    (folder / "steps" / "carve.json").unlink()
+    stale = folder / "rtl" / "weights_0123456789abcdef.mem"
+    stale.write_text("00\n")
+    assert call(path, folder).exit_code == 0
+    assert not stale.exists() and stale.name not in (folder / "steps" / "carve.json").read_text()
 
 
 def test_another_interval_repeats_the_hardware_only(copied):

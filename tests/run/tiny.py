@@ -1,12 +1,16 @@
 """A job that takes seconds: 50 parameters on the digits. Run as a script, it is a command line that knows it."""
 
+import os
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 from torch import nn
 
-from intaglio.measure import Measurement, RunFolder
+from intaglio.measure import Measurement, Product, RunFolder
 from intaglio.models import MODELS
+from intaglio.run.state import State
 
 JOB = {
     "name": "tiny",
@@ -36,8 +40,27 @@ def findings(folder: Path) -> list[Measurement]:
     return [m for m in RunFolder(folder).read_measurements() if m.name != "duration.s"]
 
 
+def wait_after(name: str, sign: Path) -> None:
+    """Let the step of that name, when all is done and nothing is marked, make the file `sign` and wait to be ended."""
+    from intaglio.run import pipeline
+
+    def waiting(step: pipeline.Step) -> pipeline.Step:
+        def action(state: State) -> Product:
+            product = step.action(state)
+            sign.touch()
+            time.sleep(3600)
+            return product
+
+        return replace(step, action=action) if step.name == name else step
+
+    pipeline.STEPS = tuple(waiting(step) for step in pipeline.STEPS)
+
+
 if __name__ == "__main__":
     from intaglio.cli import app
 
     MODELS["tiny"] = network
+    if "TINY_WAITS" in os.environ:
+        step, _, sign = os.environ["TINY_WAITS"].partition(":")
+        wait_after(step, Path(sign))
     app()

@@ -1,45 +1,38 @@
-"""Results of slow tools, kept by content hash: atomic, safe against kill -9 and parallel callers.
+"""Results of slow tools, kept by content hash: atomic, safe against kill -9, parallel callers and other users.
 
 An entry is a directory `<root>/<kind>/<key>/` with a `manifest.json` that lists the SHA-256 of every other
 file in it. It is built under a temporary name and renamed, so an entry either exists whole or not at all; one
-whose files do not match its manifest is rebuilt.
+whose files do not match its manifest, that somebody else could have written, or that cannot be used, is rebuilt.
+Who holds the lock `<key>.lock` owns `.building-<key>`: what nobody holds was left behind by a kill.
 """
 
-import errno
-import fcntl
-import hashlib
 import json
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
-from intaglio.ir.errors import ToolError
+from intaglio.errors import ToolError
+from intaglio.files import file_key, locked, no_room, trusted
 
 MANIFEST = "manifest.json"
-_STALE_SECONDS = 86_400.0
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_BUILDING = ".building-"
+_OTHERS = 0o022  # write permission of group and others
+
+Loaded = TypeVar("Loaded")
 
 
 def cache_root(cache: Path | None = None) -> Path:
-    """The cache directory: the argument, else `$INTAGLIO_CACHE`, else `~/.cache/intaglio`."""
-    if cache is not None:
-        return Path(cache).absolute()
-    named = os.environ.get("INTAGLIO_CACHE")
-    return Path(named).absolute() if named else Path.home() / ".cache" / "intaglio"
-
-
-def digest(*parts: object) -> str:
-    """SHA-256 (hex) over the parts; a part is bytes, or anything whose `repr` is its content."""
-    total = hashlib.sha256()
-    for part in parts:
-        data = part if isinstance(part, bytes) else repr(part).encode()
-        total.update(len(data).to_bytes(8, "little"))
-        total.update(data)
-    return total.hexdigest()
+    """The cache directory: the argument, else `$INTAGLIO_CACHE`, else `~/.cache/intaglio`; ToolError without a home."""
+    named = cache or os.environ.get("INTAGLIO_CACHE")
+    if named:
+        return Path(named).absolute()
+    try:
+        return Path.home() / ".cache" / "intaglio"
+    except RuntimeError:
+        raise ToolError("there is no home directory for the cache: set INTAGLIO_CACHE to a directory") from None
 
 
 def cached(kind: str, key: str, make: Callable[[Path], None], cache: Path | None = None) -> Path:
@@ -47,61 +40,95 @@ def cached(kind: str, key: str, make: Callable[[Path], None], cache: Path | None
 
     A second caller of the same key waits for the first. Raises ToolError when the cache cannot be written.
     """
+    return loaded(kind, key, make, lambda entry: entry, cache)
+
+
+def loaded(
+    kind: str, key: str, make: Callable[[Path], None], load: Callable[[Path], Loaded], cache: Path | None = None
+) -> Loaded:
+    """`load(directory)` of the entry `key`, as `cached`; `load` raises ToolError for one that cannot be used.
+
+    An existing entry that cannot be used is rebuilt, once.
+    """
     home = cache_root(cache) / kind
     entry = home / key
-    if intact(entry):
-        return entry
+    with suppress(ToolError):
+        if intact(entry):
+            return load(entry)
     with _disk_errors(home):
-        home.mkdir(parents=True, exist_ok=True)
-        with _locked(home / f"{key}.lock"):
-            if not intact(entry):
-                _build(home, entry, make)
-    return entry
+        _prepare(home)
+        with locked(home / f"{key}.lock"):
+            with suppress(ToolError):
+                if intact(entry):  # another caller has made it
+                    return load(entry)
+            _build(home, entry, make)
+    return load(entry)
 
 
 def intact(entry: Path) -> bool:
-    """Whether `entry` holds exactly the files its manifest promises."""
+    """Whether `entry` holds exactly the files its manifest promises, and nobody else can have written them."""
     try:
+        parts = [entry.parent, entry, *entry.rglob("*")]
         promised = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
-        return bool(promised) and promised == _checksums(entry)
+        return bool(promised) and all(map(trusted, parts)) and promised == _checksums(entry)
     except (OSError, ValueError):
         return False
 
 
 def _checksums(directory: Path) -> dict[str, str]:
     files = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != MANIFEST)
-    return {str(p.relative_to(directory)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    return {str(p.relative_to(directory)): file_key(p) for p in files}
+
+
+def _prepare(home: Path) -> None:
+    """Make the directory of a kind, ours and closed to others; remove what was left behind, of any kind."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if home.lstat().st_uid == os.geteuid() and not home.is_symlink():
+        _close(home)
+    if not trusted(home):
+        raise ToolError(f"the cache {home} can be written by others: set INTAGLIO_CACHE to a directory of your own")
+    for left in home.parent.glob(f"*/{_BUILDING}*"):
+        _sweep(left, left.with_name(f"{left.name.removeprefix(_BUILDING)}.lock"))
+
+
+def _close(path: Path) -> None:
+    mode = path.stat().st_mode
+    if mode & _OTHERS:
+        path.chmod(mode & ~_OTHERS & 0o7777)
+
+
+def _sweep(left: Path, lock: Path) -> None:
+    """Remove a directory that is not being built any more."""
+    with suppress(BlockingIOError):  # its builder is at work
+        try:
+            with locked(lock, wait=False, create=False):
+                shutil.rmtree(left, ignore_errors=True)
+        except FileNotFoundError:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _build(home: Path, entry: Path, make: Callable[[Path], None]) -> None:
-    _sweep(home)
-    work = Path(tempfile.mkdtemp(prefix=".building-", dir=home))
+    """Make an entry; the caller holds its lock. However this ends, nothing half done is left."""
+    work = home / f"{_BUILDING}{entry.name}"
     try:
+        _remove(work)
+        work.mkdir(mode=0o700)
         make(work)
         (work / MANIFEST).write_text(json.dumps(_checksums(work), indent=1), encoding="utf-8")
-        if entry.exists():
-            shutil.rmtree(entry)
+        for path in work.rglob("*"):
+            _close(path)
+        _remove(entry)
         work.rename(entry)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _sweep(home: Path) -> None:
-    """Remove what builds that were killed left behind."""
-    for left in home.glob(".building-*"):
-        try:
-            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            continue
-
-
-@contextmanager
-def _locked(path: Path) -> Generator[None, None, None]:
-    """An exclusive lock on `path`; the kernel drops it when the process dies."""
-    with path.open("w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _remove(path: Path) -> None:
+    """Remove what is at `path`: a directory, a file or a link."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -109,10 +136,9 @@ def _disk_errors(home: Path) -> Generator[None, None, None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise ToolError(
-                f"the disk of the cache {home} is full: free some space or set INTAGLIO_CACHE"
-            ) from error
+        reason = no_room(error)
+        if reason:
+            raise ToolError(f"the cache {home} cannot be written, {reason} or set INTAGLIO_CACHE") from error
         raise ToolError(
             f"the cache {home} cannot be used ({error}): set INTAGLIO_CACHE to a writable directory"
         ) from error

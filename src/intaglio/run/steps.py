@@ -7,9 +7,11 @@ import numpy as np
 from safetensors.torch import save
 
 from intaglio.cost.cycles import longest_interval
+from intaglio.hardware.cache import cache_root
 from intaglio.hardware.doctor import doctor
 from intaglio.hardware.netlist import netlist
 from intaglio.hardware.place import device
+from intaglio.hardware.processes import time_limit
 from intaglio.hardware.simulate import build
 from intaglio.hardware.verify import compare
 from intaglio.ir import ops
@@ -43,6 +45,8 @@ def check(state: State) -> Product:
     check_traceable(state.fresh_model(), example)
     check_traceable(state.recipe.apply(state.fresh_model(), state.calibration), example)
     device(state.job.hardware.device)
+    cache_root()
+    time_limit()
     missing = [tool for tool in doctor() if not (tool.found or tool.optional)]
     if missing:
         raise ToolError(f"{missing[0].name} is missing: {missing[0].remedy}")
@@ -63,15 +67,8 @@ def train(state: State) -> Product:
         progress=state.progress,
     )
     state.folder.write(state.float_file.name, save(model.state_dict()))
-    test, images = state.data.test, state.job.verify.images
-    accuracy = evaluate(model, test.x[:images], test.y[:images])
-    return Product(
-        (state.float_file,),
-        (
-            _found(state, "float_top1", accuracy, "measured", version("torch"), len(test.y[:images])),
-            _found(state, "storage.float_bits", float_bits(state), "measured", "parameters at 32 bits"),
-        ),
-    )
+    bits = _found(state, "storage.float_bits", float_bits(state), "measured", "parameters at 32 bits")
+    return Product((state.float_file,), (bits,))
 
 
 def approximate(state: State) -> Product:
@@ -116,6 +113,8 @@ def lower(state: State) -> Product:
                 n,
                 f"{logits.size} output integers compared",
             ),
+            _found(state, "float_top1", evaluate(state.float_model, test.x[:images], test.y[:images]), "measured",
+                   version("torch"), n),
             _found(state, "top1", 100 * right.mean(), "measured", "intaglio graph", n),
         ),
     )
@@ -153,6 +152,7 @@ def float_bits(state: State) -> int:
 def carve(state: State) -> Product:
     """Choose the units and their folding, write the SystemVerilog, predict the cycles."""
     design = state.design
+    state.folder.remove(state.folder.rtl.name)  # with the memories of an earlier carving
     rtl = state.rtl
     return Product(
         (rtl.directory,),

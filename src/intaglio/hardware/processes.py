@@ -1,0 +1,121 @@
+"""Running an external program to its end, within a time, and never beyond ours.
+
+Every program runs behind `guard.py`: it ends with all of its children when its time is over, when the block that it
+works for ends early (`together`), or when this process ends, even by a kill.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from intaglio.errors import ToolError
+
+GUARD = Path(__file__).with_name("guard.py")
+LIMIT = "INTAGLIO_TOOL_SECONDS"
+SECONDS = 7200.0
+"""How long a tool may take unless the environment says otherwise."""
+
+_LOOK = 0.2  # seconds between two looks at whether a tool must end
+_STOPS: ContextVar[tuple[Event, ...]] = ContextVar("stops", default=())
+
+
+class Stopped(ToolError):
+    """A tool that was ended because its result is no longer wanted."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a program ended: exit status (128 + n after signal n; None when its time was over), and what it printed."""
+
+    status: int | None
+    output: str
+
+
+def time_limit() -> float:
+    """Seconds that a tool may take: $INTAGLIO_TOOL_SECONDS, else two hours. Raises ToolError for what is no time."""
+    text = os.environ.get(LIMIT)
+    try:
+        seconds = float(text) if text else SECONDS
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise ToolError(f"{LIMIT} = {text!r} is no number of seconds: give a positive one, or leave it unset")
+    return seconds
+
+
+def execute(command: list[str], cwd: Path, env: dict[str, str] | None = None, seconds: float | None = None) -> Outcome:
+    """Run a program in `cwd` for at most `seconds` (else `time_limit`); its output is read as UTF-8.
+
+    Raises OSError when no process can be started, Stopped when the result is no longer wanted.
+    """
+    reader, ours = os.pipe()
+    try:
+        guard = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(GUARD), *command], cwd=cwd, env=env, stdin=reader,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(reader)
+    try:
+        output, late = _watch(guard, time.monotonic() + (seconds or time_limit()))
+    finally:
+        os.close(ours)  # the guard ends the tool, if it still runs
+        rest = guard.communicate()[0]
+    return Outcome(None if late else guard.returncode, (rest if late else output).decode("utf-8", "replace"))
+
+
+def _watch(guard: subprocess.Popen[bytes], end: float) -> tuple[bytes, bool]:
+    """What a program printed until it ended, and whether its time was over before."""
+    while True:
+        try:
+            return guard.communicate(timeout=_LOOK)[0], False
+        except subprocess.TimeoutExpired:
+            if any(stop.is_set() for stop in _STOPS.get()):
+                raise Stopped("ended early: its result is no longer wanted") from None
+            if time.monotonic() > end:
+                return b"", True
+
+
+@contextmanager
+def until(*stops: Event) -> Generator[None]:
+    """The tools of this block, in this thread, end when one of the events is set."""
+    token = _STOPS.set((*_STOPS.get(), *stops))
+    try:
+        yield
+    finally:
+        _STOPS.reset(token)
+
+
+def together(*tasks: Callable[[], None]) -> None:
+    """Do tasks side by side; when one fails, or we are interrupted, the tools of the others are ended."""
+    stop, outer = Event(), _STOPS.get()
+
+    def do(task: Callable[[], None]) -> None:
+        with until(*outer, stop):
+            try:
+                task()
+            except BaseException:
+                stop.set()
+                raise
+
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        futures = [pool.submit(do, task) for task in tasks]
+        try:
+            errors = [future.exception() for future in futures]
+        except BaseException:
+            stop.set()
+            raise
+    errors = [error for error in errors if error is not None]
+    if errors:
+        raise next((error for error in errors if not isinstance(error, Stopped)), errors[0])
