@@ -82,7 +82,8 @@ def test_unknown_layer(layer: nn.Module, place: str) -> None:
 
 
 def test_nothing_but_unknown_layers() -> None:
-    said(RecipeError, lambda: check(nn.Sequential(nn.GELU()), torch.rand(1, 4)), "no layer with weights", "Conv2d")
+    said(UnsupportedLayer, lambda: check(nn.Sequential(nn.GELU()), torch.rand(1, 4)), "0 (GELU)", "nn.ReLU()")
+    said(RecipeError, lambda: check(nn.Sequential(nn.ReLU()), torch.rand(1, 4)), "no layer with weights", "Conv2d")
 
 
 class Branch(nn.Module):

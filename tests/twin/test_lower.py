@@ -235,7 +235,7 @@ class Exp(nn.Module):
     (Branch(), "cannot be recorded"),
     (Exp(), "exp.*has no integer form"),
     (nn.Sequential(nn.Linear(4, 4), nn.Softmax(1), nn.Linear(4, 2)), r"1\.1 \(Softmax\).*only supported as the last"),
-    (nn.BatchNorm1d(4, track_running_stats=False), "1: batch norm without running statistics"),
+    (nn.BatchNorm1d(4, track_running_stats=False), r"1 \(BatchNorm1d\): uses the statistics of the batch"),
 ])  # fmt: skip
 def test_check_refuses(layer: nn.Module, words: str):
     with pytest.raises(UnsupportedLayer, match=words):
@@ -243,13 +243,13 @@ def test_check_refuses(layer: nn.Module, words: str):
 
 
 @pytest.mark.parametrize(("layer", "words"), [
-    (nn.Conv2d(3, 2, 3, padding=1, padding_mode="reflect"), "padding_mode 'reflect'"),
+    (nn.Conv2d(3, 2, 3, padding=1, padding_mode="reflect"), "padding_mode other than 'zeros'"),
     (nn.Conv2d(3, 2, 2, padding="same"), "even kernel"),
     (nn.AvgPool2d(3, padding=1, count_include_pad=False), "count_include_pad"),
     (nn.AvgPool2d(4, ceil_mode=True), "ceil_mode"),
     (nn.MaxPool2d(4, ceil_mode=True), "ceil_mode"),
-    (nn.AdaptiveAvgPool2d(2), "adaptive pooling to 2"),
-    (nn.Flatten(2), "start_dim"),
+    (nn.AdaptiveAvgPool2d(2), "adapts to another size"),
+    (nn.Flatten(2), "flattens only some axes"),
     (nn.Upsample(scale_factor=2), "Upsample"),
 ])  # fmt: skip
 def test_check_refuses_settings(layer: nn.Module, words: str):

@@ -1,7 +1,7 @@
 """A Design becomes files: a top module that only instantiates library modules, and their memories."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -91,6 +91,13 @@ def _unit(unit: AnyUnit, tag: str, streams: tuple[Stream, ...], memories: dict[s
         )
     else:
         yield from _pipeline(unit, tag, streams, memories)
+
+
+def require_parameters(units: Sequence[AnyUnit], streams: tuple[Stream, ...]) -> None:
+    """Raise DesignError where a unit needs a constant that its module cannot take."""
+    for index, unit in enumerate(units):
+        for _ in _unit(unit, f"u{index}", streams, {}):
+            pass
 
 
 def _fork(fork: Fork, tag: str, streams: tuple[Stream, ...]) -> Iterator[str]:

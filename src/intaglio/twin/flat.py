@@ -15,6 +15,7 @@ def insert_module(module: GraphModule, node: Node, name: str, made: nn.Module, a
     module.add_submodule(name, made)
     with module.graph.inserting_before(node):
         new = module.graph.call_module(name, arguments)
+    new.meta.update(node.meta)
     node.replace_all_uses_with(new)
     module.graph.erase_node(node)
     return new

@@ -15,7 +15,7 @@ from intaglio.ir.errors import UnsupportedLayer
 from intaglio.twin.exact import NORMS, Exact, Layer, Norm, Steps, has_statistics
 from intaglio.twin.flat import is_reshape
 from intaglio.twin.layers import WEIGHTED
-from intaglio.twin.modules import SumPool
+from intaglio.twin.modules import ArgMax, SumPool
 from intaglio.twin.placement import only_user, role
 from intaglio.twin.quantizers import ActivationQuantizer, LevelQuantizer
 from intaglio.twin.stack import grid_of
@@ -25,6 +25,7 @@ from intaglio.twin.wires import Wire, wire
 AVERAGES = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 SOFTMAXES = (nn.Softmax, nn.LogSoftmax)
 _CLIPS = (nn.ReLU, nn.Hardtanh)
+_LEAVING = (nn.Flatten, ArgMax, *SOFTMAXES)
 _DROPPED = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.Identity)
 
 
@@ -110,12 +111,13 @@ class Form:
         self.graph.erase_node(node)
 
     def _drop(self, softmax: bool) -> None:
-        """Remove dropout, identities and, unless it is kept, a softmax whose result only leaves the network."""
+        """Remove dropout, identities, a softmax in front of an argmax, and one that leaves the network, unless kept."""
         for node in self._nodes(_DROPPED):
             self._erase(node)
-        for node in [] if softmax else reversed(self._nodes(SOFTMAXES)):
+        for node in reversed(self._nodes(SOFTMAXES)):
             along = getattr(self.module(node), "dim", None) in (None, 1, -1)
-            if along and all(user.op == "output" for user in node.users):
+            classes = all(isinstance(self.module(user), ArgMax) for user in node.users)  # saturated values would tie
+            if along and (classes or (not softmax and all(user.op == "output" for user in node.users))):
                 self._erase(node)
 
     def _averages(self) -> None:
@@ -187,7 +189,7 @@ class Form:
         """Whether a result leaves the network without meeting another computation."""
         return all(
             user.op == "output"
-            or ((is_reshape(user) or isinstance(self.module(user), (nn.Flatten, *SOFTMAXES))) and self.leaves(user))
+            or ((is_reshape(user) or isinstance(self.module(user), _LEAVING)) and self.leaves(user))
             for user in node.users
         )
 

@@ -18,8 +18,11 @@ from intaglio.twin.flat import is_reshape, module_of
 from intaglio.twin.form import Form
 from intaglio.twin.freeze import freeze, is_frozen
 from intaglio.twin.quantizers import ActivationQuantizer
+from intaglio.twin.refuse import refusal, require_data, require_form, require_layer, results
 from intaglio.twin.rules import Scope, reshape
 from intaglio.twin.rules import lower as lower_module
+from intaglio.twin.source import place, written
+from intaglio.twin.supported import ANYTHING_ELSE
 from intaglio.twin.trace import trace
 
 EXACT_BITS = 53
@@ -38,8 +41,7 @@ def lower(model: nn.Module, example: Tensor, optimised: bool = True) -> Graph:
     builder, wires = Builder(), {}
     for node in gm.graph.nodes:
         if node.op == "output":
-            results = node.args[0] if isinstance(node.args[0], tuple | list) else (node.args[0],)
-            return _finish(builder, [_wire(wires, node, item) for item in results], optimised)
+            return _finish(builder, [_wire(wires, gm, node, item) for item in results(node)], optimised)
         if node in shapes:
             wires[node] = _lower_node(gm, node, builder, wires, shapes)
     raise UnsupportedLayer(f"{type(model).__name__}: the forward pass returns nothing")
@@ -94,53 +96,69 @@ def _first_line(error: Exception) -> str:
 
 
 class _Shapes(fx.Interpreter):
-    """Runs a network once and keeps the shape of every tensor; errors name the place."""
+    """Runs a network once and keeps the shape of every tensor; refuses what has no integer form, naming the place."""
 
     def __init__(self, gm: GraphModule) -> None:
         super().__init__(gm)
+        self.gm = gm
         self.shapes: dict[Node, tuple[int, ...]] = {}
+        self.constants: set[Node] = set()  # nodes that hang on no input
         self.extra_traceback = False  # our messages say where
 
     def run_node(self, n: Node) -> Any:
         """Run one node."""
+        if n.op == "call_module":
+            require_data(self.gm, n, self.constants)
+            require_layer(self.gm, n, self.shapes)
         try:
             value = super().run_node(n)
         except IntaglioError:
             raise
         except Exception as error:
-            before = [self.shapes.get(m, ()) for m in n.all_input_nodes]
+            before = [str(self.shapes[m]) for m in n.all_input_nodes if m in self.shapes]
             raise ShapeError(
-                f"{n.target if n.op == 'call_module' else n.name}: does not accept an input of shape "
-                f"{', '.join(map(str, before))} ({_first_line(error)}); compare the example with the first layer"
+                f"{place(self.gm, n)}: does not accept an input of shape {', '.join(before)} ({_first_line(error)}); "
+                "compare the example with the first layer"
             ) from error
-        if n.op == "call_module" and not isinstance(value, Tensor):
-            kind = type(self.fetch_attr(str(n.target))).__name__
-            given = type(value).__name__
-            raise UnsupportedLayer(f"{n.target} ({kind}): has no integer form, it gives a {given}; {_REMEDY}")
-        if isinstance(value, Tensor) and n.op != "output":
-            self.shapes[n] = tuple(value.shape)
+        if n.op != "output":
+            self._keep(n, value)
         return value
+
+    def _keep(self, n: Node, value: Any) -> None:
+        """Keep the shape of an activation; refuse operations that are no modules, and what gives several tensors."""
+        tensors = [item for item in (value if isinstance(value, tuple | list) else [value]) if isinstance(item, Tensor)]
+        if n.op == "get_attr" or (n.all_input_nodes and self.constants.issuperset(n.all_input_nodes)):
+            self.constants.add(n)
+        elif tensors:
+            if n.op != "call_module":
+                require_form(self.gm, n, self.shapes, tuple(tensors[0].shape))
+            elif tensors[0] is not value:
+                raise refusal(place(self.gm, n), "has no integer form, it gives several tensors", ANYTHING_ELSE)
+            self.shapes[n] = tuple(tensors[0].shape)
 
 
 def shapes_of(gm: GraphModule, example: Tensor) -> dict[Node, tuple[int, ...]]:
-    """Shape of every tensor for a batch of two, by node."""
+    """Shape of every tensor for a batch of two, by node.
+
+    Raises:
+        UnsupportedLayer: a layer or an operation without integer form; ShapeError: shapes do not fit.
+    """
+    if not example.dim() or not len(example):
+        raise ShapeError(f"the example has shape {tuple(example.shape)}; give at least one sample")
     dtype = next((p.dtype for p in gm.parameters()), torch.float32)
     twice = torch.cat([example[:1], example[:1]]).to(dtype)
-    if not len(example):
-        raise ShapeError(f"the example has shape {tuple(example.shape)}; give at least one sample")
     runner = _Shapes(gm)
     with torch.no_grad():
         runner.run(twice)
     return runner.shapes
 
 
-def _wire(wires: dict[Node, int], user: Node, source: Any) -> int:
+def _wire(wires: dict[Node, int], gm: GraphModule, user: Node, source: Any) -> int:
     if source not in wires:
-        raise UnsupportedLayer(f"{user.name}: uses {source}, which is not a lowered tensor; {_REMEDY}")
+        where = "the network" if user.op == "output" else place(gm, user)
+        verb = "returns" if user.op == "output" else "reads"
+        raise UnsupportedLayer(f"{where}: {verb} what is not computed from its input; {ANYTHING_ELSE.words}")
     return wires[source]
-
-
-_REMEDY = "write it with torch layers, +, torch.cat, flatten, reshape or view"
 
 
 def _lower_node(
@@ -151,22 +169,20 @@ def _lower_node(
         return _input(gm, node, builder, shapes[node])
     if is_reshape(node):
         source = node.all_input_nodes[0]
-        return reshape(Scope(builder, node.name), _wire(wires, node, source), _wire_shape(node, shapes[node]))
+        return reshape(Scope(builder, node.name), _wire(wires, gm, node, source), _wire_shape(node, shapes[node]))
     module = module_of(gm, node)
     if module is None:
-        raise UnsupportedLayer(f"{node.name}: the operation {node.target} has no integer form; {_REMEDY}")
-    arguments = [_wire(wires, node, item) for item in node.args]
+        raise refusal(place(gm, node), "has no integer form", ANYTHING_ELSE)
+    arguments = [_wire(wires, gm, node, item) for item in node.args]
     if _is_input_quantizer(node, module):
         return arguments[0]
-    if len(shapes[node]) not in (2, 3, 4) or shapes[node][0] != 2:
-        raise ShapeError(f"{node.target}: result of shape {shapes[node][1:]}; only vectors, (C, L) and (C, H, W)")
+    expected = _wire_shape(node, shapes[node])
     target = str(node.target)
     scope = Scope(builder, node.name if builder.holds(target) else target)
     try:
         index = lower_module(module, scope, *arguments)
     except IntaglioError as error:
         raise type(error)(str(error) if _names(error, target) else f"{target}: {error}") from error
-    expected = _wire_shape(node, shapes[node])
     if builder.type(index).shape != expected:
         raise ShapeError(
             f"{target}: torch gives shape {expected}, the Graph {builder.type(index).shape}; a custom "
@@ -199,10 +215,10 @@ def _input(gm: GraphModule, node: Node, builder: Builder, shape: tuple[int, ...]
 
 
 def _wire_shape(node: Node, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a wire: without the batch axis, and (C, L) as (C, L, 1)."""
-    if shape[0] != 2 or len(shape) not in (2, 3, 4):
+    """The shape of a wire: without the batch axis, (C, L) as (C, L, 1), and one number per sample as (1,)."""
+    if not 1 <= len(shape) <= 4 or shape[0] != 2:
         raise ShapeError(
-            f"{node.name}: gives shape {shape} for a batch of two; the batch axis must stay first, and "
-            f"vectors, (C, L) or (C, H, W) must follow"
+            f"{written(node) if node.op != 'call_module' else node.target}: gives shape {shape} for a batch of two; "
+            "the batch axis must stay first, and vectors, (C, L) or (C, H, W) must follow"
         )
-    return (*shape[1:], 1) if len(shape) == 3 else shape[1:]
+    return {1: (1,), 3: (*shape[1:], 1)}.get(len(shape), shape[1:])

@@ -69,3 +69,24 @@ class SumPool(nn.Module):
         )
         y = F.avg_pool2d(shaped, kernel, stride, padding, divisor_override=1) * self.gain(math.prod(kernel))
         return y if x.dim() == 4 else y.squeeze(3)
+
+
+class ArgMax(nn.Module):
+    """The position of the largest value along axis `dim`, as an integer: the class. Of equal ones the first.
+
+    `dim` None looks at all samples at once; `keepdim` keeps the axis, of size one.
+    """
+
+    def __init__(self, dim: int | None = 1, keepdim: bool = False) -> None:
+        super().__init__()
+        self.dim, self.keepdim = dim, keepdim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.argmax(self.dim, self.keepdim)
+
+
+class Always(nn.Module):
+    """F.dropout whose `training` is true whatever the mode: the forward pass is random, also in evaluation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x)

@@ -15,7 +15,7 @@ from torch.fx import GraphModule, Node
 
 from intaglio.twin.flat import is_reshape, module_of
 from intaglio.twin.layers import matches
-from intaglio.twin.modules import Add, Affine, Concat, SumPool
+from intaglio.twin.modules import Add, Affine, ArgMax, Concat, SumPool
 from intaglio.twin.quantizers import ActivationQuantizer
 
 Role = Literal["start", "follow", "either", "passive", "quantizer", "other"]
@@ -52,7 +52,7 @@ _register(
 )
 _register("either", nn.BatchNorm1d, nn.BatchNorm2d, nn.Hardtanh)
 _register("follow", nn.ReLU, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
-_register("passive", nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Unflatten, nn.Softmax, nn.LogSoftmax)
+_register("passive", nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Unflatten, nn.Softmax, nn.LogSoftmax, ArgMax)
 _register("quantizer", ActivationQuantizer)
 
 

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from intaglio.ir.errors import ShapeError, UnsupportedLayer
 from intaglio.ir.graph import Builder
 from intaglio.ir.op import Op
-from intaglio.ir.ops import Add, Concat, Conv2d, MatMul, MaxPool, Pad, Requantize, Reshape, SumPool
+from intaglio.ir.ops import Add, ArgMax, Concat, Conv2d, MatMul, MaxPool, Pad, Requantize, Reshape, SumPool
 from intaglio.ir.types import Type
 from intaglio.twin import modules
 from intaglio.twin.grid import fractions, unit
 from intaglio.twin.quantizers import ActivationQuantizer
 from intaglio.twin.stack import integers
+from intaglio.twin.supported import ANYTHING_ELSE
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,9 @@ def lower(module: nn.Module, scope: Scope, *inputs: int) -> int:
     Raises:
         UnsupportedLayer: there is no rule for this type, or for its settings.
     """
-    known = sorted(kind.__name__ for kind in lower.registry if kind is not object)
     raise scope.fail(
         module,
-        f"has no integer form; replace it by one of {', '.join(known)}, or register a rule with @lower.register",
+        f"has no integer form; {ANYTHING_ELSE.words}, or register a rule with @intaglio.twin.rules.lower.register",
     )
 
 
@@ -137,10 +137,8 @@ def _conv1d(module: nn.Conv1d, scope: Scope, x: int) -> int:
 def _conv(module: nn.Conv1d | nn.Conv2d, scope: Scope, x: int, axes: int) -> int:
     """A convolution; one-dimensional signals have width 1."""
     whole, scales = integers(module, scope.name)
-    if module.padding_mode != "zeros":
-        raise scope.fail(module, f"padding_mode {module.padding_mode!r}; only zeros are supported")
     if isinstance(module.padding, str):
-        padding = _same(module, scope)
+        padding = _same(module)
     else:
         padding = _settings(module.padding, axes, 0)
     stride, dilation = _settings(module.stride, axes, 1), _settings(module.dilation, axes, 1)
@@ -149,14 +147,10 @@ def _conv(module: nn.Conv1d | nn.Conv2d, scope: Scope, x: int, axes: int) -> int
     return _bias(scope, scope.add(op, x), module.bias)
 
 
-def _same(module: nn.Conv1d | nn.Conv2d, scope: Scope) -> tuple[int, int]:
+def _same(module: nn.Conv1d | nn.Conv2d) -> tuple[int, int]:
     """The symmetric padding of padding='same' or 'valid'."""
-    if module.padding == "valid":
-        return (0, 0)
-    total = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
-    if any(value % 2 for value in total):
-        raise scope.fail(module, "padding='same' with an even kernel pads one side more: use an odd kernel")
-    return _pair(tuple(value // 2 for value in total), 0)
+    reach = [d * (k - 1) // 2 for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+    return (0, 0) if module.padding == "valid" else _pair(tuple(reach), 0)
 
 
 @lower.register
@@ -205,38 +199,29 @@ def _max_pool1d(module: nn.MaxPool1d, scope: Scope, x: int) -> int:
 
 
 def _max_pool(module: nn.MaxPool1d | nn.MaxPool2d, scope: Scope, x: int, axes: int) -> int:
-    if module.return_indices:
-        raise scope.fail(module, "return_indices has no integer form: leave it out")
     kernel, stride, dilation = (
         _settings(value, axes, 1) for value in (module.kernel_size, module.stride, module.dilation)
     )
-    padding = _settings(module.padding, axes, 0)
-    sizes = zip(scope.type(x).shape[1:], kernel, stride, padding, dilation, strict=True)
-    if module.ceil_mode and any((size + 2 * p - d * (k - 1) - 1) % s for size, k, s, p, d in sizes):
-        raise scope.fail(module, "ceil_mode adds a partial window here: pad the input instead")
-    return scope.add(MaxPool(kernel, stride, padding, dilation), x)
+    return scope.add(MaxPool(kernel, stride, _settings(module.padding, axes, 0), dilation), x)
 
 
 @lower.register
 def _pad2d(module: nn.ConstantPad2d, scope: Scope, x: int) -> int:
-    left, right, top, bottom = module.padding
-    return _pad(module, scope, x, (top, left), (bottom, right))
+    left, _, top, _ = module.padding
+    return _pad(module, scope, x, (top, left))
 
 
 @lower.register
 def _pad1d(module: nn.ConstantPad1d, scope: Scope, x: int) -> int:
-    left, right = module.padding
-    return _pad(module, scope, x, (left, 0), (right, 0))
+    return _pad(module, scope, x, (module.padding[0], 0))
 
 
-def _pad(
-    module: nn.ConstantPad1d | nn.ConstantPad2d, scope: Scope, x: int, before: tuple[int, int], after: tuple[int, int]
-) -> int:
-    """A constant border; the value must be an integer on the wire's scale."""
-    if before != after or min(before) < 0:
-        raise scope.fail(module, f"padding {module.padding} is not the same on both sides, or cuts: pad equally")
+def _pad(module: nn.ConstantPad1d | nn.ConstantPad2d, scope: Scope, x: int, sides: tuple[int, int]) -> int:
+    """A constant border of an integer on the wire's scale; minus infinity, for a max pool, the wire's lowest."""
     x = uniform(scope, x)
     (scale,) = scope.type(x).scale
+    if module.value == -math.inf:
+        return scope.add(Pad(sides, scope.type(x).range[0]), x)
     value = Fraction(float(module.value)) / scale
     if value.denominator != 1:
         raise scope.fail(
@@ -244,7 +229,7 @@ def _pad(
             f"its value {module.value:g} is not a multiple of the step {float(scale):g} of what it pads: "
             f"pad with zero, or with a multiple of that step",
         )
-    return scope.add(Pad(before, int(value)), x)
+    return scope.add(Pad(sides, int(value)), x)
 
 
 @lower.register
@@ -288,17 +273,14 @@ def _aligned(scope: Scope, inputs: Sequence[int]) -> tuple[list[int], list[int]]
 
 @lower.register
 def _flatten(module: nn.Flatten, scope: Scope, x: int) -> int:
-    if module.start_dim != 1 or module.end_dim != -1:
-        raise scope.fail(module, "flattens only some axes; only start_dim=1, end_dim=-1 is supported")
     return reshape(scope, x, (scope.type(x).size,))
+
+
+@lower.register
+def _argmax(module: modules.ArgMax, scope: Scope, x: int) -> int:
+    return scope.add(ArgMax(), uniform(scope, x, "logits"))
 
 
 def reshape(scope: Scope, x: int, to: tuple[int, ...]) -> int:
     """Another shape of the same values."""
     return x if scope.type(x).shape == to else scope.add(Reshape(to), x)
-
-
-@lower.register(nn.Softmax)
-@lower.register(nn.LogSoftmax)
-def _softmax(module: nn.Module, scope: Scope, x: int) -> int:
-    raise scope.fail(module, "is only supported as the last layer, along axis 1, where it is left out")
