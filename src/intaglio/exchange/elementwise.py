@@ -1,8 +1,9 @@
 """Nodes that work element by element: arithmetic with constants, clips, normalisation, quantisers."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from math import prod
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from intaglio.exchange.file import FileNode
 from intaglio.exchange.scope import Levels, Scope
 from intaglio.exchange.steps import MODES, Absolute, Binary, Clamp, Count, Floats, Round, Sign, Step, run
 from intaglio.exchange.values import EXACT, FLOAT, Constant, Live, Value, Wire, channel_constant, odd
-from intaglio.ir.errors import DataError, RangeError, ShapeError
+from intaglio.ir.errors import RangeError, ShapeError
 from intaglio.ir.ops import Add, Requantize
 from intaglio.ir.types import Array
 
@@ -19,7 +20,9 @@ Handler = Callable[[Scope, FileNode, Inputs], Value]
 
 
 def _fold(kind: str, a: Array, b: Array) -> Array:
-    """A binary operator on constants, as ONNX means it."""
+    """A binary operator on constants, as ONNX means it; ZeroDivisionError for integers."""
+    if kind == "Div" and b.dtype.kind in "iu" and not b.all():
+        raise ZeroDivisionError("an integer is divided by zero")
     with np.errstate(all="ignore"):
         match kind:
             case "Add":
@@ -34,10 +37,35 @@ def _fold(kind: str, a: Array, b: Array) -> Array:
                 return np.power(a.astype(np.float64), b.astype(np.float64)).astype(a.dtype)
 
 
+def folded_size(node: FileNode, constants: Sequence[Array]) -> int:
+    """A bound on the elements of what a node makes of constants, before it makes them."""
+    sizes = [value.size for value in constants]
+    match node.op:
+        case "ConstantOfShape" if sizes:
+            return prod(max(int(size), 0) for size in constants[0].reshape(-1))
+        case "Gather" if len(sizes) == 2:
+            data, chosen = constants
+            return chosen.size * data.size // max(data.shape[int(node.get("axis", 0))] if data.ndim else 1, 1)
+        case "Concat":
+            return sum(sizes)
+        case _:
+            axes = max((value.ndim for value in constants), default=0)
+            shapes = [(1,) * (axes - value.ndim) + value.shape for value in constants]
+            wide = prod(max(column) for column in zip(*shapes, strict=True))
+            return wide if node.op in _BROADCAST else max(sizes, default=0)
+
+
+_BROADCAST = (
+    "Add", "Sub", "Mul", "Div", "Pow", "Quant", "IntQuant", "BipolarQuant", "DequantizeLinear", "QuantizeLinear",
+)  # fmt: skip
+
+
 def _binary(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     a, b = inputs
     if isinstance(a, Constant) and isinstance(b, Constant):
-        return Constant(_finite(scope, np.asarray(_fold(node.op, a.value, b.value)), "result"))
+        if a.value.dtype != b.value.dtype and node.op != "Pow":
+            raise scope.fail(f"computes with {a.value.dtype} and {b.value.dtype}: cast one of them before export")
+        return Constant(scope.finite(np.asarray(_fold(node.op, a.value, b.value)), "result"))
     if node.op == "Pow":
         raise scope.fail("only constants can be raised to a power: use a look-up, or a quantiser before it")
     if isinstance(b, Constant):
@@ -45,6 +73,8 @@ def _binary(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
         return x.then(_step(scope, node.op, b, x))
     if isinstance(a, Constant):
         x = scope.live(b)
+        if node.op == "Div" and isinstance(x, Wire) and not scope.values(x).all():
+            raise RangeError("divides by a tensor whose range holds zero: add a constant to it, or clip it, before")
         return x.then(_step(scope, node.op, a, x, swapped=node.op in ("Sub", "Div")))
     if node.op in ("Mul", "Div"):
         raise scope.fail("multiplies or divides two tensors that depend on the input: only constants are supported")
@@ -54,16 +84,10 @@ def _binary(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
 def _step(scope: Scope, kind: str, constant: Constant, x: Live, swapped: bool = False) -> Step:
     if constant.value.dtype != np.float32 or x.dtype != FLOAT:
         raise scope.fail(f"computes in {constant.value.dtype}: only float32 is supported")
-    value = channel_constant(_finite(scope, constant.value, "constant"), x.shape)
+    value = channel_constant(scope.finite(constant.value, "constant"), x.shape)
     if kind == "Div" and not swapped and not value.all():
         raise scope.fail("divides by zero")
     return Binary(kind, value, swapped)
-
-
-def _finite(scope: Scope, value: Array, what: str) -> Array:
-    if value.dtype.kind == "f" and not np.isfinite(value).all():
-        raise DataError(f"{scope.name} ({scope.op}): its {what} is not finite: check the file's constants")
-    return value
 
 
 def _sum(scope: Scope, a: Wire, b: Wire, negative: bool) -> Wire:
@@ -95,9 +119,7 @@ def _unary(make: Callable[[FileNode], Step]) -> Handler:
     def handler(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
         (x,) = inputs
         step = make(node)
-        if isinstance(x, Constant):
-            return Constant(np.asarray(step(x.value)))
-        return scope.live(x).then(step)
+        return _folded(scope, step, x) if isinstance(x, Constant) else scope.live(x).then(step)
 
     return handler
 
@@ -107,9 +129,16 @@ def _whole(step: Step) -> Handler:
 
     def handler(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
         (x,) = inputs
-        return Constant(np.asarray(step(x.value))) if isinstance(x, Constant) else scope.quantised(x, Levels((step,)))
+        return _folded(scope, step, x) if isinstance(x, Constant) else scope.quantised(x, Levels((step,)))
 
     return handler
+
+
+def _folded(scope: Scope, step: Step, x: Constant) -> Constant:
+    """A step on a constant, in its own type."""
+    if x.value.dtype.kind not in "iuf":
+        raise scope.fail(f"computes with {x.value.dtype}: only numbers are supported")
+    return Constant(np.asarray(step(x.value)).astype(x.value.dtype))
 
 
 def _clip(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
@@ -129,31 +158,27 @@ def _normalise(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     if node.get("training_mode", 0) or not node.get("spatial", 1):
         raise scope.fail("is in training mode, or not per channel: export the network in evaluation mode")
     names = ("scale", "bias", "mean", "variance")
-    values = [
-        _finite(scope, scope.constant(value, what).value, what) for value, what in zip(parameters, names, strict=True)
-    ]
+    values = [scope.reals(value, what) for value, what in zip(parameters, names, strict=True)]
     channels = (x.shape[0] if x.shape else 1,)
     if any(value.shape != channels for value in values):
         raise ShapeError(f"parameters of shapes {[value.shape for value in values]} for {channels[0]} channels")
-    weight, bias, mean, variance = (value.astype(np.float32) for value in values)
+    weight, bias, mean, variance = values
     spread = variance + np.float32(node.get("epsilon", 1e-5))
     if (spread <= 0).any():
         raise RangeError(f"the variance {variance.min():g} is negative: train or export it again")
     gain = (np.reciprocal(np.sqrt(spread)) * weight).astype(np.float32)
     offset = (bias - mean * gain).astype(np.float32)
-    _finite(scope, gain + offset, "gain")
+    scope.finite(gain + offset, "gain")
     return x.then(Binary("Mul", gain), Binary("Add", offset))
 
 
 def _per_channel(scope: Scope, value: Value | None, what: str, x: Live, positive: bool = False) -> Floats:
     """A parameter of a quantiser, (1,) or (C,)."""
-    known = _finite(scope, scope.constant(value, what).value, what)
-    if positive:
-        _check_scale(scope, known)
-    return channel_constant(known, x.shape)
+    known = _check_scale(scope.reals(value, what)) if positive else scope.reals(value, what)
+    return channel_constant(known.reshape(()) if known.size == 1 else known, x.shape)
 
 
-def _check_scale(scope: Scope, scale: Array) -> Array:
+def _check_scale(scale: Floats) -> Floats:
     if not (scale > 0).all():
         raise RangeError(f"its scale {float(scale.min()):g} is not positive: a sign belongs to the weights")
     return scale
@@ -168,7 +193,7 @@ def _mode(scope: Scope, node: FileNode, default: str) -> str:
 
 def _bounds(scope: Scope, node: FileNode, bits: Value | None) -> tuple[float, float, float]:
     """Lowest and highest level, and the number of bits."""
-    value = scope.constant(bits, "bit width").value
+    value = scope.finite(scope.constant(bits, "bit width").value, "bit width")
     if value.size != 1 or not value.item() >= 1:
         raise scope.fail(f"its bit width {value.tolist()} is not one number of at least 1")
     if "signed" not in node.attributes and node.op != "Trunc":
@@ -220,9 +245,9 @@ def _quant(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
 def _quant_constant(
     scope: Scope, x: Array, inputs: Inputs, bounds: tuple[float, float], mode: str, width: float
 ) -> Constant:
-    scale = _check_scale(scope, _finite(scope, scope.constant(inputs[1], "scale").value, "scale"))
-    zero = _finite(scope, scope.constant(inputs[2], "zero point").value, "zero point")
-    moved = np.asarray(_finite(scope, x, "constant") / scale + zero, np.float32)
+    scale, zero = (_beside(x, value) for value in (_check_scale(scope.reals(inputs[1], "scale")),
+                                                   scope.reals(inputs[2], "zero point")))  # fmt: skip
+    moved = np.asarray(scope.reals(Constant(x), "constant") / scale + zero, np.float32)
     one_bit = width == 1 and bounds[0] < 0
     steps: tuple[Step, ...] = (Clamp(*bounds), Round(mode))
     levels = np.where(moved >= 0, np.float32(1), np.float32(-1)) if one_bit else run(steps, moved)
@@ -232,12 +257,20 @@ def _quant_constant(
     return Constant(value, integers, np.broadcast_to(scale, value.shape)) if known else Constant(value)
 
 
+def _beside(x: Array, parameter: Floats) -> Floats:
+    """A quantiser's parameter; one value whatever its shape, else it must not enlarge the constant."""
+    parameter = parameter.reshape(()) if parameter.size == 1 else parameter
+    if np.broadcast_shapes(x.shape, parameter.shape) != x.shape:
+        raise ShapeError(f"a parameter of shape {parameter.shape} does not fit a constant of shape {x.shape}")
+    return parameter
+
+
 def _bipolar(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     """BipolarQuant: scale where x >= 0, else -scale."""
     x, scale = inputs
     if isinstance(x, Constant):
-        known = _check_scale(scope, _finite(scope, scope.constant(scale, "scale").value, "scale"))
-        signs = np.where(x.value >= 0, np.float32(1), np.float32(-1))
+        known = _beside(x.value, _check_scale(scope.reals(scale, "scale")))
+        signs = np.where(scope.reals(x, "constant") >= 0, np.float32(1), np.float32(-1))
         value = np.asarray(signs * known, np.float32)
         return Constant(value, signs, np.broadcast_to(known, value.shape))
     steps = _per_channel(scope, scale, "scale", scope.live(x), True)
@@ -255,7 +288,7 @@ def _trunc(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     steps: list[Step] = [Binary("Div", scale), Binary("Add", zero), Round("ROUND")]
     mode = Round(_mode(scope, node, "FLOOR"))
     if version == 1:
-        widths = [scope.constant(value, "bit width").value.astype(np.float32).item() for value in inputs[3:]]
+        widths = [scope.reals(value, "bit width").item() for value in inputs[3:]]
         dropped = np.full(1, np.float32(2.0) ** np.float32(widths[0] - widths[1]))
         return scope.quantised(x, _rescaled((*steps, Binary("Div", dropped), mode), zero, scale))
     result = _per_channel(scope, inputs[4], "output scale", x, True)
@@ -267,15 +300,15 @@ def _trunc(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
 
 def _multi_threshold(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     """MultiThreshold: out_scale * (how many thresholds x reaches) + out_bias."""
-    x, rows = scope.live(inputs[0]), scope.constant(inputs[1], "thresholds").value
+    x, rows = scope.live(inputs[0]), scope.reals(inputs[1], "thresholds")
     if rows.ndim != 2 or len(rows) not in (1, x.shape[0] if x.shape else 1):
         raise ShapeError(f"thresholds of shape {rows.shape} for shape {x.shape}: one row, or one per channel")
     layout = node.text("data_layout", "") or {2: "NWC"}.get(len(x.shape), "NC")
     if len(rows) > 1 and layout.find("C") != 1:
         raise scope.fail(f"its layout {layout} has the channels last: transpose to channels first before export")
-    count = Count(np.sort(rows.astype(np.float32), axis=1))
+    count = Count(np.sort(rows, axis=1))
     scale, bias = np.float32(node.get("out_scale", 1.0)), np.float32(node.get("out_bias", 0.0))
-    _finite(scope, np.array([scale, bias]), "output scale or bias")
+    scope.finite(np.array([scale, bias]), "output scale or bias")
     moved = Fraction(float(bias)) / Fraction(float(scale)) if scale > 0 else Fraction(1, 2)
     if moved.denominator == 1 and odd(Fraction(float(scale))) * (rows.shape[1] + abs(moved)) <= EXACT:
         return scope.quantised(x, Levels((count,), -int(moved), (Fraction(float(scale)),)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from onnx import numpy_helper
 
 from intaglio.ir.errors import DataError, GraphError, ShapeError, UnsupportedLayer
 from intaglio.ir.types import Array
+from intaglio.reading import read_bytes
 
 STANDARD = ("", "ai.onnx")
 QONNX = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
@@ -29,7 +31,10 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class FileNode:
-    """An operator of the file: tensors by name ("" where left out), attributes as Python values or arrays."""
+    """An operator of the file: tensors by name ("" where left out), attributes as Python values or arrays.
+
+    kinds: the types of the attributes, as numbers of AttributeProto.
+    """
 
     name: str
     op: str
@@ -37,6 +42,7 @@ class FileNode:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
+    kinds: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def get(self, name: str, default: Any = None) -> Any:
         """An attribute, or the default."""
@@ -61,6 +67,7 @@ class Port:
 class OnnxFile:
     """The nodes that the outputs need, in an order in which they can run, constants, ports, declared shapes.
 
+    inputs: those that the outputs need.  unused: names of the others.  size: in bytes.
     whole: every tensor holds integers of scale 1, for `write_qonnx` made the file.
     """
 
@@ -69,8 +76,10 @@ class OnnxFile:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     shapes: Mapping[str, Shape]
-    opsets: Mapping[str, int] = field(default_factory=dict[str, int])
+    opsets: tuple[onnx.OperatorSetIdProto, ...] = ()
     whole: bool = False
+    unused: tuple[str, ...] = ()
+    size: int = 0
 
 
 def read_file(path: Path | str) -> OnnxFile:
@@ -82,18 +91,17 @@ def read_file(path: Path | str) -> OnnxFile:
         ShapeError: declared shapes that contradict each other or a constant.
     """
     path = Path(path)
+    data = read_bytes(path, DataError, "give the path of an ONNX file")
     try:
-        model = onnx.ModelProto.FromString(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); give the path of an ONNX file") from error
+        model = onnx.ModelProto.FromString(data)
     except DecodeError as error:
         raise DataError(f"{path}: truncated, or not an ONNX file ({error}); fetch or export it again") from error
     if not model.graph.node or not model.graph.output or not model.opset_import:
         raise DataError(f"{path}: holds no graph with nodes and outputs, or names no operators; export it again")
-    return _parsed(model)
+    return _parsed(model, len(data))
 
 
-def _parsed(model: onnx.ModelProto) -> OnnxFile:
+def _parsed(model: onnx.ModelProto, size: int) -> OnnxFile:
     graph = model.graph
     if graph.sparse_initializer or model.functions:
         raise UnsupportedLayer("sparse initialisers and local functions are not read: export dense and inlined")
@@ -108,11 +116,13 @@ def _parsed(model: onnx.ModelProto) -> OnnxFile:
     nodes = [_node(node, number) for number, node in enumerate(graph.node)]
     known = {port.name for port in inputs} | set(constants)
     _check_producers(nodes, known)
-    needed = _needed(nodes, [port.name for port in outputs], known)
+    needed, read = _needed(nodes, [port.name for port in outputs], known)
     shapes = {name: port.shape for name, port in declared.items() if port.shape is not None}
-    opsets = {entry.domain: entry.version for entry in model.opset_import}
-    whole = model.producer_name == PRODUCER
-    return OnnxFile(_sorted(needed, known), constants, inputs, outputs, shapes, opsets, whole)
+    unused = tuple(port.name for port in inputs if port.name not in read)
+    return OnnxFile(
+        _sorted(needed, known), constants, tuple(port for port in inputs if port.name in read), outputs, shapes,
+        tuple(model.opset_import), model.producer_name == PRODUCER, unused, size,
+    )  # fmt: skip
 
 
 def _declared(values: Iterable[onnx.ValueInfoProto]) -> dict[str, Port]:
@@ -151,9 +161,11 @@ def array(tensor: onnx.TensorProto, name: str) -> Array:
     """A tensor's values; DataError when they lie outside the file, do not fit the shape, or are not numbers."""
     if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
         raise DataError(f"constant {name!r} lies in another file: save the model with its data inside")
+    if any(size < 0 for size in tensor.dims):
+        raise DataError(f"constant {name!r} has shape {tuple(tensor.dims)}: no size is negative; export it again")
     try:
         values = np.asarray(numpy_helper.to_array(tensor))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
         raise DataError(f"constant {name!r} of shape {tuple(tensor.dims)} is damaged ({error})") from error
     if values.dtype.kind == "f" and np.isnan(values).any():
         raise DataError(f"constant {name!r} holds a value that is not a number (NaN): train or export it again")
@@ -164,7 +176,10 @@ def _node(node: onnx.NodeProto, number: int) -> FileNode:
     outputs = tuple(node.output)
     name = node.name or next((output for output in outputs if output), "") or f"{node.op_type}_{number}"
     attributes = {item.name: _attribute(item, name) for item in node.attribute}
-    return FileNode(name, node.op_type, node.domain, tuple(node.input), outputs, attributes)
+    if len(attributes) != len(node.attribute):
+        raise GraphError(f"{name} ({node.op_type}): has an attribute twice: export it again")
+    kinds = {item.name: int(item.type) for item in node.attribute}
+    return FileNode(name, node.op_type, node.domain, tuple(node.input), outputs, attributes, kinds)
 
 
 def _attribute(item: onnx.AttributeProto, name: str) -> Any:
@@ -173,7 +188,10 @@ def _attribute(item: onnx.AttributeProto, name: str) -> Any:
     if item.type == onnx.AttributeProto.TENSOR:
         return array(item.t, name)
     read = cast(Callable[[onnx.AttributeProto], Any], onnx.helper.get_attribute_value)
-    return read(item)
+    try:
+        return read(item)
+    except (ValueError, TypeError) as error:
+        raise GraphError(f"{name}: attribute {item.name!r} is damaged ({error}): export it again") from error
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:
@@ -193,37 +211,45 @@ def _check_producers(nodes: Iterable[FileNode], known: set[str]) -> None:
             made[output] = node.name
 
 
-def _needed(nodes: list[FileNode], outputs: list[str], known: set[str]) -> list[FileNode]:
-    """The nodes that the outputs depend on."""
-    makers = {output: node for node in nodes for output in node.outputs}
-    found: set[str] = set()
+def _needed(nodes: list[FileNode], outputs: list[str], known: set[str]) -> tuple[list[FileNode], set[str]]:
+    """The nodes that the outputs depend on, and the names of all that is read."""
+    makers = {output: number for number, node in enumerate(nodes) for output in node.outputs}
+    found, read = set[int](), set[str]()
     waiting = [(name, "the outputs") for name in outputs]
     while waiting:
         name, reader = waiting.pop()
-        if name in known or not name:
+        if not name or name in read:
+            continue
+        read.add(name)
+        if name in known:
             continue
         if name not in makers:
             raise GraphError(f"{reader} reads {name!r}, which nothing in the file makes")
-        maker = makers[name]
-        if maker.name + maker.outputs[0] not in found:
-            found.add(maker.name + maker.outputs[0])
-            waiting += [(wire, maker.name) for wire in maker.inputs]
-    return [node for node in nodes if node.name + node.outputs[0] in found]
+        number = makers[name]
+        if number not in found:
+            found.add(number)
+            waiting += [(wire, nodes[number].name) for wire in nodes[number].inputs]
+    return [nodes[number] for number in sorted(found)], read
 
 
 def _sorted(nodes: list[FileNode], known: set[str]) -> tuple[FileNode, ...]:
     """Nodes after what they read; in the file's own order where that will do."""
-    ready, waiting, result = known | {""}, nodes, list[FileNode]()
-    while waiting:
-        later: list[FileNode] = []
-        for node in waiting:
-            if ready.issuperset(node.inputs):
-                ready.update(node.outputs)
-                result.append(node)
-            else:
-                later.append(node)
-        if len(later) == len(waiting):
-            names = ", ".join(node.name for node in later[:4])
-            raise GraphError(f"{names}: run in a circle; a network that feeds back must be unrolled")
-        waiting = later
+    missing = [set(node.inputs) - known - {""} for node in nodes]
+    readers: dict[str, list[int]] = {}
+    for number, names in enumerate(missing):
+        for name in names:
+            readers.setdefault(name, []).append(number)
+    ready = [number for number, names in enumerate(missing) if not names]
+    result: list[FileNode] = []
+    while ready:
+        node = nodes[heappop(ready)]
+        result.append(node)
+        for output in node.outputs:
+            for number in readers.pop(output, ()):
+                missing[number].discard(output)
+                if not missing[number]:
+                    heappush(ready, number)
+    if len(result) < len(nodes):
+        names = ", ".join([node.name for node, names in zip(nodes, missing, strict=True) if names][:4])
+        raise GraphError(f"{names}: run in a circle; a network that feeds back must be unrolled")
     return tuple(result)

@@ -1,27 +1,30 @@
 """QuantizeLinear and DequantizeLinear: how ONNX itself, and QCDQ exports, write integers."""
 
 import numpy as np
+from onnx import TensorProto, helper
 
 from intaglio.exchange.elementwise import Handler, Inputs
 from intaglio.exchange.file import FileNode
 from intaglio.exchange.scope import Levels, Scope
 from intaglio.exchange.steps import Binary, Clamp, Floats, Round
 from intaglio.exchange.values import Constant, Live, Value, channel_constant
-from intaglio.ir.errors import RangeError, ShapeError
+from intaglio.ir.errors import GraphError, RangeError, ShapeError
 from intaglio.ir.types import Array
 
 
 def _parameters(scope: Scope, node: FileNode, inputs: Inputs, shape: tuple[int, ...]) -> tuple[Array, Array]:
     """Scale and zero point, shaped to fit a tensor of that full shape; the zero point keeps its type."""
-    scale = scope.constant(inputs[1], "scale").value
-    default = np.zeros(scale.shape, np.uint8)
-    zero = scope.constant(inputs[2], "zero point").value if len(inputs) > 2 and inputs[2] is not None else default
-    if scale.dtype != np.float32 or not (np.isfinite(scale) & (scale > 0)).all():
+    scale, zero = scope.reals(inputs[1], "scale"), _zero(scope, node, inputs)
+    if not (scale > 0).all():
         raise RangeError("its scale is not positive and finite in float32")
+    if scale.size == 1:
+        scale = scale.reshape(())
+    if zero.size == 1:
+        zero = np.broadcast_to(zero.reshape(()), scale.shape)
     if node.get("block_size", 0) or scale.ndim > 1 or zero.shape != scale.shape:
         raise scope.fail(f"scale {scale.shape}, zero point {zero.shape}: give one, or one per channel")
-    if scale.ndim == 0 or scale.size == 1:
-        return scale.reshape(()), zero.reshape(())
+    if scale.ndim == 0:
+        return scale, zero
     axis = int(node.get("axis", 1)) % len(shape)
     if shape[axis] != scale.size:
         raise ShapeError(f"{scale.size} scales for axis {axis} of shape {shape}")
@@ -30,32 +33,61 @@ def _parameters(scope: Scope, node: FileNode, inputs: Inputs, shape: tuple[int, 
     return scale.reshape(wide), zero.reshape(wide)
 
 
-def _live_parameters(scope: Scope, node: FileNode, inputs: Inputs, x: Live) -> tuple[Floats, Floats, Array]:
+def _zero(scope: Scope, node: FileNode, inputs: Inputs) -> Array:
+    """The zero point; its type is that of the integers, which `output_dtype` says where there is none."""
+    kind = int(node.get("output_dtype", 0)) if node.op == "QuantizeLinear" else 0
+    wanted = np.dtype(helper.tensor_dtype_to_np_dtype(kind)) if kind else None
+    if len(inputs) < 3 or inputs[2] is None:
+        return np.zeros((), wanted or np.uint8)
+    zero = scope.constant(inputs[2], "zero point").value
+    if wanted not in (None, zero.dtype):
+        raise GraphError(f"its zero point is of {zero.dtype}, its output_dtype is {wanted}: export them alike")
+    return zero
+
+
+def _check_precision(scope: Scope, node: FileNode) -> None:
+    """Divisions and products are those of float32."""
+    names = {"QuantizeLinear": "precision", "DequantizeLinear": "output_dtype"}
+    if node.get(names[node.op], 0) not in (0, TensorProto.FLOAT):
+        raise scope.fail(f"computes in another type than float32 (attribute {names[node.op]}): leave it out")
+
+
+def _live_parameters(scope: Scope, node: FileNode, inputs: Inputs, x: Live) -> tuple[Floats, Floats]:
     scale, zero = _parameters(scope, node, inputs, (1, *x.shape))
-    return channel_constant(scale, x.shape), channel_constant(zero, x.shape), zero
+    return channel_constant(scale, x.shape), channel_constant(zero, x.shape)
 
 
 def _quantize(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     """Integers clip(round(x / scale) + zero), to the range of the zero point's type."""
-    x = scope.live(inputs[0])
-    scale, zero, typed = _live_parameters(scope, node, inputs, x)
-    if typed.dtype.kind not in "iu":
-        raise scope.fail(f"quantises to {typed.dtype}: only integers are supported")
-    ends = np.iinfo(typed.dtype)
-    steps = (Binary("Div", scale), Round("ROUND"), Binary("Add", zero), Clamp(float(ends.min), float(ends.max)))
-    result = scope.quantised(x, Levels(steps))
-    return result.typed(typed.dtype)
+    x = inputs[0]
+    _check_precision(scope, node)
+    shape = x.value.shape if isinstance(x, Constant) else (1, *scope.live(x).shape)
+    scale, zero = _parameters(scope, node, inputs, shape)
+    kind = zero.dtype
+    if kind.name not in ("int8", "uint8", "int16", "uint16"):
+        raise scope.fail(f"quantises to {kind}: only int8, uint8, int16 and uint16 are supported")
+    ends = Clamp(float(np.iinfo(kind).min), float(np.iinfo(kind).max))
+    if isinstance(x, Constant):
+        levels = np.rint(scope.reals(x, "constant") / scale) + zero.astype(np.float32)
+        return Constant(np.asarray(ends(levels)).astype(kind))
+    live = scope.live(x)
+    scale, zero = channel_constant(scale, live.shape), channel_constant(zero, live.shape)
+    result = scope.quantised(live, Levels((Binary("Div", scale), Round("ROUND"), Binary("Add", zero), ends)))
+    return result.typed(kind)
 
 
 def _dequantize(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     """(x - zero) * scale."""
     x = inputs[0]
+    _check_precision(scope, node)
     if isinstance(x, Constant):
         scale, zero = _parameters(scope, node, inputs, x.value.shape)
+        if x.value.dtype.kind not in "iu" or x.value.dtype.itemsize > 2:
+            raise scope.fail(f"takes integers of 8 or 16 bits, not {x.value.dtype}")
         whole = np.asarray(x.value.astype(np.float32) - zero.astype(np.float32))
         return Constant(np.asarray(whole * scale), whole, np.broadcast_to(scale, whole.shape))
     live = scope.live(x)
-    scale, zero, _ = _live_parameters(scope, node, inputs, live)
+    scale, zero = _live_parameters(scope, node, inputs, live)
     if live.dtype.kind not in "iu":
         raise scope.fail(f"takes integers, not {live.dtype}")
     return live.typed(np.dtype(np.float32)).then(Binary("Sub", zero), Binary("Mul", scale))

@@ -8,7 +8,7 @@ import numpy as np
 
 from intaglio.exchange.scope import MOST_ENTRIES, Scope, common
 from intaglio.exchange.staircase import affine
-from intaglio.exchange.steps import Binary, Clamp, Step, directions
+from intaglio.exchange.steps import NOTHING, Binary, Chain, Clamp, Step
 from intaglio.exchange.values import EXACT, Wire, grid, odd, rows
 from intaglio.ir.op import Op
 from intaglio.ir.ops import Lookup, Requantize
@@ -29,24 +29,24 @@ def settled(scope: Scope, x: Wire, whole: bool) -> Wire:
     """
     of = scope.type(x)
     line = _line(of, x.steps)
-    if line is not None and (op := _affine(of, line, x.steps[-1:], whole)) is not None:
-        return x if _is_nothing(op, of) else replace(x, steps=(), node=scope.add(op, x.node, part="units"))
+    if line is not None and (op := _affine(of, line, x.steps.last, whole)) is not None:
+        return x if _is_nothing(op, of) else replace(x, steps=NOTHING, node=scope.add(op, x.node, part="units"))
     found = _looked_at(scope, x)
     if found is None or (isinstance(found, Lookup) and ordered(of, x.steps)):
         return x
-    return replace(x, steps=(), node=scope.add(found, x.node, part="units"))
+    return replace(x, steps=NOTHING, node=scope.add(found, x.node, part="units"))
 
 
-def ordered(of: Type, steps: tuple[Step, ...]) -> bool:
+def ordered(of: Type, steps: Chain) -> bool:
     """Whether the integers are in the order of the values: one function for all channels, which never falls."""
-    return rows(of, steps) == 1 and bool((directions(steps) > 0).all())
+    return rows(of, steps) == 1 and bool((steps.directions > 0).all())
 
 
-def _line(of: Type, steps: tuple[Step, ...]) -> Line | None:
+def _line(of: Type, steps: Chain) -> Line | None:
     """The steps, but for a clip at the end, as lines of which only the last operation may round."""
     count = rows(of, steps)
     line = [(scale, Fraction(0)) for scale in of.scale * (count // len(of.scale))]
-    for step in steps[:-1] if steps and isinstance(steps[-1], Clamp) else steps:
+    for step in steps.before or () if isinstance(steps.last, Clamp) else steps:
         if not isinstance(step, Binary) or (step.kind, step.swapped) == ("Div", True):
             return None
         if not all(_is_held(pair, of.range) for pair in line):
@@ -83,7 +83,7 @@ def _is_held(pair: tuple[Fraction, Fraction], interval: tuple[int, int]) -> bool
     return largest <= EXACT * step and step >= Fraction(1, 1 << 149) and largest < 1 << 127
 
 
-def _affine(of: Type, line: Line, last: tuple[Step, ...], whole: bool) -> Requantize | None:
+def _affine(of: Type, line: Line, last: Step | None, whole: bool) -> Requantize | None:
     """The lines, clipped, in units of one scale; None where float32 would not be got from those integers."""
     ends = [slope * n + offset for slope, offset in line for n in of.range]
     span = [_clipped(end, last) for end in (min(ends), max(ends))]
@@ -98,12 +98,11 @@ def _affine(of: Type, line: Line, last: tuple[Step, ...], whole: bool) -> Requan
     return Requantize(np.array(m), np.array(o), 0, int(span[0] / unit), int(span[1] / unit), (unit,))
 
 
-def _clipped(value: Fraction, last: tuple[Step, ...]) -> Fraction:
-    for step in last:
-        if isinstance(step, Clamp):
-            low, high = (float(np.float32(end)) for end in (step.low, step.high))
-            value = value if low == -math.inf else max(value, Fraction(low))
-            value = value if high == math.inf else min(value, Fraction(high))
+def _clipped(value: Fraction, last: Step | None) -> Fraction:
+    if isinstance(last, Clamp):
+        low, high = (float(np.float32(end)) for end in (last.low, last.high))
+        value = value if low == -math.inf else max(value, Fraction(low))
+        value = value if high == math.inf else min(value, Fraction(high))
     return value
 
 

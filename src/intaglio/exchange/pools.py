@@ -9,39 +9,70 @@ import numpy as np
 from intaglio.exchange.elementwise import Handler, Inputs
 from intaglio.exchange.file import FileNode
 from intaglio.exchange.geometry import Pair, Window, window_of
-from intaglio.exchange.scope import Levels, Scope
+from intaglio.exchange.scope import HUGE, Levels, Scope
 from intaglio.exchange.staircase import BUDGET
 from intaglio.exchange.steps import Binary, Round
-from intaglio.exchange.values import EXACT, INDEX, Value, Wire, odd, rows
+from intaglio.exchange.values import EXACT, INDEX, Border, Value, Wire, evaluate, odd, rows
 from intaglio.ir.errors import ShapeError
 from intaglio.ir.ops import ArgMax, MaxPool, SumPool
+from intaglio.ir.types import MAX_BITS
+from intaglio.ir.window import Window as Padded
 
 
-def _window(scope: Scope, node: FileNode, x: Wire) -> tuple[Window, Pair]:
-    """The window of a pool and its padding, the same on both sides."""
+def _own_window(scope: Scope, node: FileNode, x: Wire) -> Window:
+    """The window of a pool with the pads that it says itself."""
     window = window_of(scope, node, x.shape)
     if node.get("ceil_mode", 0) and any(window.remainder((*x.shape[1:], 1)[:2])):
         raise scope.fail("ceil_mode adds a partial window here: pad the input instead")
+    return window
+
+
+def _even(scope: Scope, window: Window) -> Pair:
+    """The padding of a window, the same on both sides."""
     if window.pads[:2] != window.pads[2:]:
         raise scope.fail(f"pads {list(window.pads)} differ on both sides: pad the input before it")
-    return window, (window.pads[0], window.pads[1])
+    return window.pads[0], window.pads[1]
 
 
 def _pooled(scope: Scope, x: Wire, op: MaxPool | SumPool) -> Wire:
+    scope.state.spend(prod(op.kernel))
     node = scope.add(op, x.node)
     return replace(x, shape=scope.state.builder.type(node).shape[: len(x.shape)], node=node)
 
 
 def _max_pool(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     """The largest integer is the largest value, for the steps rise."""
-    x = scope.rising(scope.wire(inputs[0]))
-    window, padding = _window(scope, node, x)
+    x = scope.wire(inputs[0])
+    border = x.border
+    x = scope.rising(replace(x, border=None))
+    window = _own_window(scope, node, x)
+    if border is not None:
+        x, window = _joined(scope, x, border, window)
+    padding = _even(scope, window)
     return _pooled(scope, x, MaxPool(window.kernel, window.stride, padding, window.dilation))
+
+
+def _joined(scope: Scope, x: Wire, border: Border, window: Window) -> tuple[Wire, Window]:
+    """A border that is never the largest value is padding, where every window reaches beyond it; else it is made."""
+    pads = [own + side for own, side in zip(window.pads, border.sides, strict=True)]
+    if _never_wins(scope, x, border) and pads[:2] == pads[2:]:
+        of = Padded(window.kernel, window.stride, (pads[0], pads[1]), window.dilation)
+        if border.value < -HUGE or min(fewest for fewest, _ in of.inside(scope.type(x))) > 0:
+            return x, window.padded(pads)
+    return scope.unbordered(replace(x, border=border)), window
+
+
+def _never_wins(scope: Scope, x: Wire, border: Border) -> bool:
+    """Whether no value of a tensor that rises is less than what borders it."""
+    of = scope.type(x)
+    lowest = evaluate(of, x.steps, np.full((rows(of, x.steps), 1), of.range[0]))
+    return border.value <= float(lowest.min())
 
 
 def _average_pool(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     x = scope.wire(inputs[0])
-    window, padding = _window(scope, node, x)
+    window = _own_window(scope, node, x)
+    padding = _even(scope, window)
     if any(padding) and not node.get("count_include_pad", 0):
         raise scope.fail("averages fewer values at the border: set count_include_pad, or pad before it")
     if window.dilation != (1, 1):
@@ -72,9 +103,14 @@ def _global_average(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
 
 
 def _global_max(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
-    x = scope.rising(scope.wire(inputs[0]))
-    kernel = _whole_image(scope, x)
-    return _pooled(scope, x, MaxPool(kernel, kernel))
+    x = scope.wire(inputs[0])
+    border = x.border
+    x = scope.rising(replace(x, border=None))
+    if border is not None and not _never_wins(scope, x, border):
+        x = scope.unbordered(replace(x, border=border))
+    kernel = scope.type(x).shape[1:]
+    _whole_image(scope, x)
+    return _pooled(scope, x, MaxPool((kernel[0], kernel[1]), (kernel[0], kernel[1])))
 
 
 def _reduce_mean(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
@@ -94,8 +130,11 @@ def _quant_average(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     kernel, stride = int(node.get("kernel", 1)), int(node.get("stride", 1))
     if node.text("data_layout", "NCHW") != "NCHW" or scope.type(x).scale != (Fraction(1),):
         raise scope.fail("takes channels first and integers of scale 1 only")
-    bits = ((2 ** int(node.get("ibits", 1)) - 1) * kernel * kernel).bit_length()
-    dropped = 2.0 ** max(bits - int(node.get("obits", 1)), 0)
+    widths = [int(node.get(name, 1)) for name in ("ibits", "obits")]
+    if not 1 <= min(widths) <= max(widths) <= MAX_BITS:
+        raise scope.fail(f"ibits and obits {widths} are outside 1..{MAX_BITS}")
+    bits = ((2 ** widths[0] - 1) * kernel * kernel).bit_length()
+    dropped = 2.0 ** max(bits - widths[1], 0)
     total = _pooled(scope, x, SumPool((kernel, kernel), (stride, stride)))
     if scope.type(total).largest > EXACT // 4:
         raise scope.fail("its sums are longer than 22 bits: quantise to fewer bits")

@@ -1,6 +1,7 @@
 """MatMul, Gemm and Conv: integer products, and the proof that float32 sums them without rounding."""
 
 from fractions import Fraction
+from math import prod
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def _gemm(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     result = _dense(scope, scope.wire(inputs[0]), weight)
     if len(inputs) < 3 or inputs[2] is None:
         return result
-    bias = channel_constant(scope.constant(inputs[2], "bias").value, result.shape)
+    bias = channel_constant(scope.reals(inputs[2], "bias"), result.shape)
     # onnxruntime begins with the bias and adds the products in blocks: every block may round.
     if not _on_grid(bias, scope.type(result)):
         scope.may_round("its bias is on no grid with the products, whose order is not known")
@@ -115,6 +116,7 @@ def _conv(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     whole = whole.reshape(*whole.shape[:2], whole.shape[2], -1)
     window = window_of(scope, node, x.shape, (whole.shape[2], whole.shape[3]))
     x, window, value = _bordered(scope, x, window)
+    scope.state.spend(prod(whole.shape[:2]) * prod(_grown(window)))
     window, whole = _symmetric(scope, window, whole)
     op = Conv2d(
         whole, scale, window.stride, (window.pads[0], window.pads[1]), window.dilation, node.get("group", 1), value
@@ -126,10 +128,10 @@ def _conv(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     if len(inputs) < 3 or inputs[2] is None:
         return result
     # onnxruntime adds the bias to the finished sum: one more rounding, which the step repeats.
-    bias = scope.constant(inputs[2], "bias").value
+    bias = scope.reals(inputs[2], "bias")
     if bias.shape != (len(whole),):
         raise ShapeError(f"bias of shape {bias.shape} for {len(whole)} output channels")
-    return result.then(Binary("Add", bias.astype(np.float32)))
+    return result.then(Binary("Add", bias))
 
 
 def _bordered(scope: Scope, x: Wire, window: Window) -> tuple[Wire, Window, int]:
@@ -139,10 +141,16 @@ def _bordered(scope: Scope, x: Wire, window: Window) -> tuple[Wire, Window, int]
         return x, window, 0
     if border.value and any(window.pads):
         raise scope.fail(f"pads with zeros what was padded with {border.value:g}: only one of them is supported")
+    scope.ordinary(border)
     if border.value:
         x = scope.on_grid(x, abs(Fraction(border.value)))
     pads = [own + side for own, side in zip(window.pads, border.sides, strict=True)]
     return x, window.padded(pads), int(Fraction(border.value) / scope.type(x).scale[0])
+
+
+def _grown(window: Window) -> list[int]:
+    """An upper bound on the sizes of the kernel that `_symmetric` makes."""
+    return [size + abs(window.pads[axis] - window.pads[axis + 2]) for axis, size in enumerate(window.kernel)]
 
 
 def _symmetric(scope: Scope, window: Window, whole: Array) -> tuple[Window, Array]:

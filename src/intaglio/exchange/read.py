@@ -1,7 +1,7 @@
 """read_qonnx: an ONNX file with quantisers as a Graph of integers and the float32 steps that remain behind it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ from onnx import TensorProto, helper
 
 from intaglio.exchange import elementwise, integer_formats, pools, products, shapes
 from intaglio.exchange.absorb import absorb_offsets, absorb_signs
-from intaglio.exchange.elementwise import Handler
+from intaglio.exchange.elementwise import Handler, folded_size
 from intaglio.exchange.file import QONNX, STANDARD, UNDEFINED, FileNode, OnnxFile, Port, check_shape, read_file
+from intaglio.exchange.opsets import check, versions
 from intaglio.exchange.outputs import ordered, settled
-from intaglio.exchange.scope import Encoder, Scope, State, named
-from intaglio.exchange.steps import Step
+from intaglio.exchange.scope import FLOOR, PER_BYTE, Encoder, Scope, State, named
+from intaglio.exchange.steps import NOTHING, Step
 from intaglio.exchange.values import FLOAT, Constant, Real, Value, Wire, canonical, evaluate
 from intaglio.ir.errors import GraphError, IntaglioError, ShapeError, UnsupportedLayer
 from intaglio.ir.graph import Graph
@@ -27,6 +28,15 @@ _STANDARD: dict[str, Handler] = (
     elementwise.STANDARD | shapes.STANDARD | products.STANDARD | pools.STANDARD | integer_formats.STANDARD
 )
 _QONNX: dict[str, Handler] = elementwise.QUANTISERS | pools.QUANTISED
+
+_TAKES_BORDERS = ("Conv", "MaxPool", "GlobalMaxPool", "Relu", "Clip", "Neg", "Identity", "Dropout")
+"""Operators that take a tensor and its border apart."""
+
+_POINTWISE = (
+    "Add", "Sub", "Mul", "Div", "Relu", "Clip", "Neg", "Abs", "Sign", "Floor", "Ceil", "Round", "Identity", "Dropout",
+    "Quant", "IntQuant", "BipolarQuant", "Trunc", "QuantizeLinear", "DequantizeLinear",
+)  # fmt: skip
+"""Operators that treat every value alike, where their parameters are single numbers."""
 
 _KINDS = {"FLOAT": None, "UINT8": (0, 255), "INT8": (-128, 127)}
 """Element types of inputs, and the range of those that are integers."""
@@ -54,7 +64,7 @@ class Tail:
 
         If not, the class is that of the largest output, not of the largest integer.
         """
-        return ordered(self.wire, self.steps)
+        return ordered(self.wire, NOTHING.then(*self.steps))
 
     def __call__(self, integers: npt.ArrayLike) -> Array:
         """The file's output (batch, *shape) for the Graph's output (batch, *wire.shape)."""
@@ -109,14 +119,14 @@ def read_qonnx(path: Path | str, input_type: Type | Mapping[str, Type] | None = 
     Raises DataError, GraphError, RangeError, ShapeError or UnsupportedLayer, naming the node of the file.
     """
     file = read_file(path)
-    state = State(file.opsets, exact)
+    state = State(versions(file.opsets), exact, left=FLOOR + PER_BYTE * file.size)
     values: dict[str, Value | None] = {name: Constant(value) for name, value in file.constants.items()}
     values |= _inputs(file, state, input_type)
     for node in file.nodes:
         scope, place = Scope(state, node.name, node.op), node.outputs[-1 if node.op == "TopK" else 0]
         try:
             results = _read_node(scope, node, [values.get(name) if name else None for name in node.inputs])
-            shape = results.value.shape if isinstance(results, Constant) else (state.batch, *results.shape)
+            shape = results.value.shape if isinstance(results, Constant) else results.full(state.batch)
             check_shape(repr(place), file.shapes.get(place), shape)
         except IntaglioError as error:
             raise named(scope, error) from error
@@ -126,7 +136,7 @@ def read_qonnx(path: Path | str, input_type: Type | Mapping[str, Type] | None = 
 
 def _inputs(file: OnnxFile, state: State, given: Type | Mapping[str, Type] | None) -> dict[str, Value | None]:
     types = given if isinstance(given, Mapping) else {} if given is None else {port.name: given for port in file.inputs}
-    unknown = set(types) - {port.name for port in file.inputs}
+    unknown = set(types) - {port.name for port in file.inputs} - set(file.unused)
     if unknown:
         raise GraphError(f"input_type names {sorted(unknown)}, the file has {[port.name for port in file.inputs]}")
     found: dict[str, Value | None] = {}
@@ -158,7 +168,7 @@ def _input(state: State, port: Port, shape: tuple[int, ...], given: Type | None)
         raise ShapeError(f"input_type has shape {wire.shape}, input {port.name!r} of the file {canonical(shape)}")
     if span is not None and wire.scale != (1,):
         raise ShapeError(f"input {port.name!r} holds integers of type {port.kind}: its scale is 1")
-    state.encoders.append(Encoder(port.name, wire))
+    state.encoders.append(Encoder(port.name, wire, shape, whole=span is not None))
     node = state.builder.add(state.unique(port.name), Input(wire))
     return Wire(shape, dtype=FLOAT if span is None else np.dtype(port.kind.lower()), node=node)
 
@@ -173,14 +183,29 @@ def _read_node(scope: Scope, node: FileNode, inputs: Sequence[Value | None]) -> 
     for name, value in zip(node.inputs, inputs, strict=True):
         if name and value is None:
             raise scope.fail(f"reads {name!r}, a second output that is not supported")
-    if node.op != "Conv":
+    check(node, scope.state.opsets)
+    scope.state.spend(folded_size(node, [value.value for value in inputs if isinstance(value, Constant)]))
+    if node.op not in _TAKES_BORDERS:
         inputs = [scope.unbordered(value) if isinstance(value, Wire) else value for value in inputs]
+    order = _order(scope, node, inputs)
     try:
-        return handler(scope, node, list(inputs))
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+        result = handler(scope, node, list(inputs))
+    except (ArithmeticError, AssertionError, LookupError, MemoryError, TypeError, ValueError) as error:
         if isinstance(error, IntaglioError):
             raise
         raise GraphError(f"inputs or attributes are malformed ({error})") from error
+    return replace(result, order=order) if order and not isinstance(result, Constant) else result
+
+
+def _order(scope: Scope, node: FileNode, inputs: Sequence[Value | None]) -> tuple[int, ...]:
+    """In which order the result stands; an operator on single values does not mind."""
+    orders = {value.order for value in inputs if isinstance(value, Wire | Real)}
+    if orders <= {()} or node.op == "Transpose":
+        return ()
+    alike = all(value.value.size == 1 for value in inputs if isinstance(value, Constant))
+    if len(orders) > 1 or node.op not in _POINTWISE or not alike:
+        raise scope.fail("reads a transposed tensor: only a Transpose back may follow; use channels first")
+    return orders.pop()
 
 
 def _finished(file: OnnxFile, state: State, values: Mapping[str, Value | None]) -> Imported:
@@ -190,11 +215,13 @@ def _finished(file: OnnxFile, state: State, values: Mapping[str, Value | None]) 
         if not isinstance(value, Wire):
             raise GraphError(f"output {port.name!r} is not computed from quantised inputs: nothing is left to carve")
         scope = Scope(state, port.name, "output")
+        if value.order:
+            raise scope.fail("is transposed: end with channels first")
         _check_kind(port, value)
         wires.append(settled(scope, scope.unbordered(value), file.whole))
     graph = optimise(absorb_offsets(absorb_signs(state.builder.graph(wire.node for wire in wires))))
     tails = tuple(
-        Tail(port.name, of, wire.steps, wire.shape, wire.dtype)
+        Tail(port.name, of, tuple(wire.steps), wire.shape, wire.dtype)
         for port, wire, of in zip(file.outputs, wires, graph.output_types, strict=True)
     )
     return Imported(graph, tuple(state.encoders), tails, tuple(dict.fromkeys(state.rounded)))

@@ -9,10 +9,11 @@ from fractions import Fraction
 import numpy as np
 
 from intaglio.exchange import staircase
-from intaglio.exchange.steps import Binary, Step, directions, gains, run
+from intaglio.exchange.steps import NOTHING, Binary, Floats, Step, gains, run
 from intaglio.exchange.values import (
     EXACT,
     FLOAT,
+    Border,
     Constant,
     Live,
     Real,
@@ -24,7 +25,7 @@ from intaglio.exchange.values import (
     is_exact,
     rows,
 )
-from intaglio.ir.errors import IntaglioError, RangeError, ShapeError, UnsupportedLayer
+from intaglio.ir.errors import DataError, IntaglioError, RangeError, ShapeError, UnsupportedLayer
 from intaglio.ir.graph import Builder
 from intaglio.ir.op import Op
 from intaglio.ir.ops import Input, Lookup, Pad, Requantize, Reshape
@@ -33,8 +34,18 @@ from intaglio.ir.types import ONE, Array, Type
 MOST_ENTRIES = 1 << 16
 """The largest table that stands for a function that rises and falls."""
 
+FLOOR, PER_BYTE = 1 << 27, 1 << 10
+"""Values that float32 operations may be tried on while a file is read, and for each byte of it more."""
+
 NEAR = 2.0**-6
 """How far from a multiple of its scale, in units of it, rounding can have moved a value."""
+
+
+HUGE = 1e30
+"""A value to pad with that is not meant: infinity, or the lowest number of float32."""
+
+_EACH_LEVEL = 64
+"""What each level of a staircase costs behind its bisection, in the unit of `State.spend`."""
 
 
 @dataclass(frozen=True)
@@ -52,41 +63,84 @@ class Levels:
 
 @dataclass(frozen=True)
 class Encoder:
-    """How real values become the integers of one Input: steps, rounded, less `zero`; without steps by the Type."""
+    """How real values become the integers of one Input: steps, rounded, less `zero`; without steps by the Type.
+
+    shape: the file's, without the batch axis.  whole: the file's input holds integers.
+    """
 
     name: str
     wire: Type
+    shape: tuple[int, ...]
     steps: tuple[Step, ...] = ()
     zero: int = 0
+    whole: bool = False
 
     def __call__(self, values: Array) -> Array:
-        """Integers (batch, *wire.shape) for real values (batch, *the file's shape)."""
-        real = np.asarray(values, np.float32)
-        real = real.reshape(len(real), *self.wire.shape)
-        if not self.steps:
-            return self.wire.quantize(real)
-        return run(self.steps, real, len(self.wire.shape)).astype(np.int64) - self.zero
+        """Integers (batch, *wire.shape) for real values (batch, *shape).
+
+        Raises ShapeError for another shape, DataError for what is no number, or no integer of a range that is one.
+        """
+        real = self._real(np.asarray(values))
+        if self.steps:
+            with np.errstate(all="ignore"):
+                levels = run(self.steps, real, len(self.wire.shape))
+            return self._numbers(levels).astype(np.int64) - self.zero
+        low, high = self.wire.range
+        if self.whole and (real.size and (real.min() < low or real.max() > high or (real != np.rint(real)).any())):
+            raise DataError(f"input {self.name!r} takes integers from {low} to {high}: give no others")
+        if not np.isfinite(real).all():
+            raise DataError(f"input {self.name!r} holds an infinite value: clean the data first")
+        return self.wire.quantize(real)
+
+    def _real(self, values: Array) -> Floats:
+        if values.dtype.kind not in "biuf":
+            raise DataError(f"input {self.name!r} is an array of {values.dtype}: give numbers")
+        if values.ndim == 0 or values.shape[1:] != self.shape:
+            raise ShapeError(
+                f"input {self.name!r} has shape {values.shape}: expected (batch, {str(self.shape)[1:]}, in this order"
+            )
+        with np.errstate(over="ignore"):
+            real = values.astype(np.float32)
+        return self._numbers(real).reshape(len(real), *self.wire.shape)
+
+    def _numbers(self, values: Floats) -> Floats:
+        if np.isnan(values).any():
+            raise DataError(f"input {self.name!r} holds or makes what is not a number (NaN): clean the data first")
+        return values
 
 
 @dataclass
 class State:
-    """The Graph while it grows, and what was found on the way. batch: the extent of every batch axis."""
+    """The Graph while it grows, and what was found on the way.
+
+    batch: the extent of every batch axis.  left: on how many more values float32 operations may be tried.
+    """
 
     opsets: Mapping[str, int]
     exact: bool
     batch: int = 1
+    left: int = FLOOR
     builder: Builder = field(default_factory=Builder)
     encoders: list[Encoder] = field(default_factory=list[Encoder])
     rounded: list[str] = field(default_factory=list[str])
     _names: set[str] = field(default_factory=set[str])
+    _numbers: dict[str, int] = field(default_factory=dict[str, int])
+
+    def spend(self, values: int) -> None:
+        """Count work before it is done; DataError where a file asks for more than its size allows."""
+        self.left -= values
+        if self.left < 0:
+            raise DataError(
+                "it takes more work or memory than a file of this size may ask for: use smaller pads, kernels and "
+                "shapes, or fewer bits"
+            )
 
     def unique(self, name: str) -> str:
         """A node name that the Graph, files and SystemVerilog can bear, not used before."""
         plain = base = re.sub(r"[^\w.]+", "_", name).strip("_") or "node"
-        number = 1
         while plain in self._names:
-            number += 1
-            plain = f"{base}.{number}"
+            self._numbers[base] = self._numbers.get(base, 1) + 1
+            plain = f"{base}.{self._numbers[base]}"
         self._names.add(plain)
         return plain
 
@@ -102,7 +156,9 @@ class Scope:
     def add(self, op: Op, *inputs: int, part: str = "") -> int:
         """Add an operation; `part` distinguishes the operations of one node."""
         name = self.state.unique(f"{self.name}.{part}" if part else self.name)
-        return self.state.builder.add(name, op, *inputs)
+        node = self.state.builder.add(name, op, *inputs)
+        self.state.spend(self.state.builder.type(node).size)
+        return node
 
     def type(self, x: Wire) -> Type:
         """What the Graph's wire carries."""
@@ -116,6 +172,19 @@ class Scope:
         """A parameter, which must be known when the file is read."""
         if not isinstance(value, Constant):
             raise self.fail(f"its {what} is not a constant: fold constants before export")
+        return value
+
+    def reals(self, value: Value | None, what: str) -> Floats:
+        """A parameter of float32, all of it finite."""
+        known = self.constant(value, what).value
+        if known.dtype != FLOAT:
+            raise self.fail(f"its {what} is of {known.dtype}: only float32 is supported; cast it before export")
+        return self.finite(known, what)
+
+    def finite(self, value: Array, what: str) -> Array:
+        """The array; DataError where a value is infinite or not a number."""
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise DataError(f"{self.name} ({self.op}): its {what} is not finite: check the file's constants")
         return value
 
     def may_round(self, why: str) -> None:
@@ -144,21 +213,24 @@ class Scope:
         """The same values under another shape of the file, row-major; constants per channel follow."""
         before, after = canonical(x.shape), canonical(shape)
         steps = x.steps
-        if before[0] != after[0] and any(step.rows > 1 for step in steps):
+        if before[0] != after[0] and steps.rows > 1:
             if after[0] % before[0]:
                 raise ShapeError(f"reshaping {x.shape} to {shape} mixes channels that are scaled differently")
-            steps = tuple(step.spread(after[0] // before[0]) if step.rows > 1 else step for step in steps)
+            self.state.spend(len(steps) * after[0])
+            each = after[0] // before[0]
+            steps = NOTHING.then(*(step.spread(each) if step.rows > 1 else step for step in steps))
         if isinstance(x, Wire) and self.type(x).shape != after:
             x = replace(x, node=self.add(Reshape(after), x.node))
         return replace(x, shape=shape, steps=steps)
 
     def values(self, x: Wire, *more: Step) -> Array:
         """What x holds after more steps, for every integer of its range: float32 (rows, integers)."""
-        of, steps = self.type(x), (*x.steps, *more)
+        of, steps = self.type(x), x.steps.then(*more)
         low, high = of.range
         count = rows(of, steps)
         if (high - low + 1) * count > staircase.BUDGET:
             raise RangeError(f"{count} x {high - low + 1} values are too many to look at: quantise to fewer bits first")
+        self.state.spend((high - low + 1) * count * (1 + len(steps)))
         return evaluate(of, steps, np.tile(np.arange(low, high + 1), (count, 1)))
 
     def quantised(self, x: Value | None, levels: Levels) -> Wire:
@@ -168,16 +240,22 @@ class Scope:
         x = self.wire(x)
         if x.dtype != FLOAT:
             raise self.fail(f"quantises a tensor of {x.dtype}: only float32 is supported")
-        if (directions((*x.steps, *levels.steps)) == 0).any():
+        if (x.steps.then(*levels.steps).directions == 0).any():
             op: Op = self._table(self.values(x, *levels.steps), x, levels)
         else:
             x = self.rising(x)
             op = self._stairs(x, levels)
-        return Wire(x.shape, levels.after, node=self.add(op, x.node))
+        return Wire(x.shape, NOTHING.then(*levels.after), node=self.add(op, x.node))
 
     def _stairs(self, x: Wire, levels: Levels) -> Op:
-        of, steps = self.type(x), (*x.steps, *levels.steps)
-        found = staircase.stairs(lambda n: evaluate(of, steps, n), rows(of, steps), *of.range)
+        of, steps = self.type(x), x.steps.then(*levels.steps)
+
+        def function(integers: staircase.Integers) -> Floats:
+            self.state.spend(integers.size * (1 + len(steps)))
+            return evaluate(of, steps, integers)
+
+        found = staircase.stairs(function, rows(of, steps), *of.range)
+        self.state.spend(_EACH_LEVEL * found.limits.size)
         slopes = np.abs(gains(steps)) * np.array([float(scale) for scale in of.scale])
         return staircase.operation(found, slopes, levels.scale, levels.zero)
 
@@ -194,22 +272,23 @@ class Scope:
         if any(encoder.name == x.name for encoder in self.state.encoders):
             raise self.fail(f"input {x.name!r} is quantised twice: give input_type, the Type it carries")
         everything = np.array([[-np.inf, np.inf]], np.float32)
-        ends = run((*x.steps, *levels.steps), everything)
-        if not np.isfinite(ends).all() or not directions(x.steps).all():
+        ends = run(x.steps.then(*levels.steps), everything)
+        if not np.isfinite(ends).all() or not x.steps.directions.all():
             ends = run(levels.steps, everything)
         if not np.isfinite(ends).all():
             raise self.fail(f"its levels have no end, so input {x.name!r} needs input_type, the Type it carries")
         wire = Type(canonical(x.shape), (int(ends.min()) - levels.zero, int(ends.max()) - levels.zero), levels.scale)
         name = self.state.unique(x.name)
-        self.state.encoders.append(Encoder(x.name, wire, (*x.steps, *levels.steps), levels.zero))
-        return Wire(x.shape, levels.after, node=self.state.builder.add(name, Input(wire)))
+        steps = tuple(x.steps.then(*levels.steps))
+        self.state.encoders.append(Encoder(x.name, wire, x.file_shape, steps, levels.zero))
+        return Wire(x.shape, NOTHING.then(*levels.after), node=self.state.builder.add(name, Input(wire)))
 
     def rising(self, x: Wire) -> Wire:
         """The tensor with the channels negated in which it falls, so that it rises in all of them.
 
         A pass moves the signs into the weights before it.
         """
-        signs = directions(x.steps)
+        signs = x.steps.directions
         if (signs == 0).any():
             return self.integers(x)
         if (signs > 0).all():
@@ -218,7 +297,7 @@ class Scope:
         bound = max(abs(low), abs(high))
         flip = Requantize(signs, np.zeros(1, np.int64), 0, -bound, bound, self.type(x).scale)
         node = self.add(flip, x.node, part="sign")
-        return replace(x, node=node, steps=(Binary("Mul", signs.astype(np.float32)), *x.steps))
+        return replace(x, node=node, steps=NOTHING.then(Binary("Mul", signs.astype(np.float32)), *x.steps))
 
     def integers(self, x: Value | None) -> Wire:
         """The tensor as integers * scale without steps, as products, sums and pools need it.
@@ -242,7 +321,7 @@ class Scope:
         if op is None and whole.size > MOST_ENTRIES:
             raise self.fail(f"its input takes {whole.shape[1]} values that lie on no line: quantise it first")
         node = self.add(op or Lookup(whole, low, scale), x.node, part="grid")
-        return replace(x, node=node, steps=())
+        return replace(x, node=node, steps=NOTHING)
 
     def _meant(self, x: Wire, values: Array) -> tuple[Fraction, ...]:
         """Scales of which the values are multiples but for the rounding of float32."""
@@ -267,11 +346,17 @@ class Scope:
         op = Requantize(multiplier, np.array([0]), 0, min(low, low * most), max(high, high * most), (step,))
         return replace(x, node=self.add(op, x.node, part="grid"))
 
+    def ordinary(self, border: Border) -> Border:
+        """The border; UnsupportedLayer where its value is infinite or as good as that: only a max pool takes that."""
+        if not abs(border.value) < HUGE:
+            raise self.fail(f"reads a tensor padded with {border.value:g}: only a MaxPool does so; pad with zeros")
+        return border
+
     def unbordered(self, x: Wire) -> Wire:
         """The tensor with its border made, by an operation of its own."""
-        border = x.border
-        if border is None:
+        if x.border is None:
             return x
+        border = self.ordinary(x.border)
         top, left, bottom, right = border.sides
         if (top, left) != (bottom, right):
             raise self.fail(f"reads a tensor padded {border.sides}: only a Conv takes a border that is not even")

@@ -1,5 +1,6 @@
 """Nodes that move values or compute shapes: constants are folded, tensors keep their order."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
@@ -13,7 +14,7 @@ from intaglio.exchange.scope import MOST_ENTRIES, Scope
 from intaglio.exchange.staircase import table
 from intaglio.exchange.steps import Round
 from intaglio.exchange.values import FLOAT, INDEX, Border, Constant, Live, Value, Wire, grid
-from intaglio.ir.errors import RangeError, ShapeError
+from intaglio.ir.errors import GraphError, RangeError, ShapeError
 from intaglio.ir.ops import Concat
 from intaglio.ir.types import Array
 
@@ -52,6 +53,8 @@ def _numbers(scope: Scope, value: Value | None, what: str) -> list[int]:
 
 def _identity(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     x = inputs[0]
+    if len(inputs) > 2 and inputs[2] is not None and scope.constant(inputs[2], "training_mode").value.any():
+        raise scope.fail("is in training mode: export the network in evaluation mode")
     return x if isinstance(x, Constant) else scope.live(x)
 
 
@@ -123,7 +126,7 @@ def _unsqueeze(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     if isinstance(x, Constant):
         return x.map(lambda array: np.expand_dims(array, axes))
     x = scope.live(x)
-    return _moved(scope, x, np.expand_dims(np.empty(_full(scope, x), np.bool_), axes).shape)
+    return _moved(scope, x, np.expand_dims(np.broadcast_to(np.False_, _full(scope, x)), axes).shape)
 
 
 def _squeeze(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
@@ -132,7 +135,7 @@ def _squeeze(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     if isinstance(x, Constant):
         return x.map(lambda array: np.squeeze(array, chosen))
     x = scope.live(x)
-    return _moved(scope, x, np.squeeze(np.empty(_full(scope, x), np.bool_), chosen).shape)
+    return _moved(scope, x, np.squeeze(np.broadcast_to(np.False_, _full(scope, x)), chosen).shape)
 
 
 def _reshape(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
@@ -164,12 +167,16 @@ def _transpose(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     if isinstance(x, Constant):
         return x.map(lambda array: np.transpose(array, node.get("perm")))
     x = scope.live(x)
-    before = _full(scope, x)
-    order = [int(axis) for axis in node.get("perm", range(len(before))[::-1])]
+    before = (scope.state.batch, *x.shape)
+    seen = x.order or tuple(range(len(before)))
+    perm = [int(axis) for axis in node.get("perm", range(len(before))[::-1])]
+    if sorted(perm) != list(range(len(before))):
+        raise GraphError(f"perm {perm} does not name each of {len(before)} axes once")
+    order = tuple(seen[axis] for axis in perm)
     kept = [axis for axis in order if before[axis] > 1]
     if order[0] != 0 or kept != sorted(kept):
-        raise scope.fail(f"perm {order} of shape {before} changes the order of the values: use channels first")
-    return _moved(scope, x, [before[axis] for axis in order])
+        return replace(x, order=order)
+    return _moved(scope, replace(x, order=()), [before[axis] for axis in order])
 
 
 def _slice(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
@@ -195,14 +202,27 @@ def _pad(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     if len(inputs) > 2 and inputs[2] is not None:
         value = float(scope.constant(inputs[2], "value").value.reshape(-1)[0])
     axes = len(x.shape) + 1
-    if node.text("mode", "constant") != "constant" or len(inputs) > 3:
-        raise scope.fail("only constant padding of all axes is supported")
+    if len(inputs) > 3 and inputs[3] is not None:
+        pads = _all_axes(pads, _numbers(scope, inputs[3], "axes"), axes)
+    if node.text("mode", "constant") != "constant" or math.isnan(value):
+        raise scope.fail("only constant padding by a number is supported")
     if len(pads) != 2 * axes or min(pads) < 0 or any(pads[:2] + pads[axes : axes + 2]) or len(x.shape) not in (2, 3):
         raise scope.fail(f"pads {pads} of shape {_full(scope, x)}: only borders of images and signals are supported")
     before, after = pads[2:axes], pads[axes + 2 :]
     shape = (x.shape[0], *(size + a + b for size, a, b in zip(x.shape[1:], before, after, strict=True)))
     (top, left), (bottom, right) = ((*side, 0)[:2] for side in (before, after))
     return replace(x, shape=shape, border=Border((top, left, bottom, right), value))
+
+
+def _all_axes(pads: list[int], chosen: list[int], axes: int) -> list[int]:
+    """Pads of some axes, beginnings and then ends, as pads of all."""
+    places = [axis + axes if axis < 0 else axis for axis in chosen]
+    if len(pads) != 2 * len(places) or len(set(places)) != len(places) or not set(places) <= set(range(axes)):
+        raise GraphError(f"{len(pads)} pads for axes {chosen} of {axes}: give two for each, and each axis once")
+    whole = [0] * (2 * axes)
+    for place, before, after in zip(places, pads, pads[len(places) :], strict=False):
+        whole[place], whole[axes + place] = before, after
+    return whole
 
 
 def _square_root(scope: Scope, node: FileNode, inputs: Inputs) -> Value:

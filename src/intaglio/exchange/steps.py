@@ -5,8 +5,8 @@ rises or falls over all of float32, rounding accidents included, and a chain of 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Self, cast
 
 import numpy as np
@@ -169,22 +169,54 @@ class Count(Step):
         return replace(self, limits=np.repeat(self.limits, each, axis=0))
 
 
-def run(steps: Sequence[Step], x: Floats, axes: int = 2) -> Floats:
+@dataclass(frozen=True, eq=False, repr=False)
+class Chain:
+    """Steps one after the other. A longer chain holds the shorter one, so that n tensors in a row hold n steps in all.
+
+    directions: per row +1 where the chain never falls, -1 where it never rises, 0 where it may do both.
+    """
+
+    before: "Chain | None" = None
+    last: Step | None = None
+    count: int = 0
+    directions: npt.NDArray[np.int64] = field(default_factory=lambda: np.ones(1, np.int64))
+
+    def then(self, *steps: Step) -> "Chain":
+        """The chain with more steps behind it."""
+        chain = self
+        for step in steps:
+            chain = Chain(chain, step, chain.count + 1, chain.directions * step.signs())
+        return chain
+
+    @property
+    def rows(self) -> int:
+        """1 when all channels are alike, else their number."""
+        return len(self.directions)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Step]:
+        found: list[Step] = []
+        link: Chain | None = self
+        while link is not None and link.last is not None:
+            found.append(link.last)
+            link = link.before
+        return reversed(found)
+
+
+NOTHING = Chain()
+"""No steps."""
+
+
+def run(steps: Iterable[Step], x: Floats, axes: int = 2) -> Floats:
     """One step after the other."""
     for step in steps:
         x = step(x, axes)
     return x
 
 
-def directions(steps: Sequence[Step]) -> npt.NDArray[np.int64]:
-    """Per row +1 where the chain never falls, -1 where it never rises, 0 where it may do both."""
-    result = np.ones(1, np.int64)
-    for step in steps:
-        result = result * step.signs()
-    return result
-
-
-def gains(steps: Sequence[Step]) -> npt.NDArray[np.float64]:
+def gains(steps: Iterable[Step]) -> npt.NDArray[np.float64]:
     """What the multiplications and divisions of a chain amount to, per row: its slope where it is not clipped."""
     result = np.ones(1)
     for step in steps:

@@ -1,6 +1,6 @@
 """What a tensor of a file is while it is read: a constant, integers seen through float32 steps, or a real input."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from intaglio.exchange.steps import Floats, Step, column, run
+from intaglio.exchange.steps import NOTHING, Chain, Floats, Step, column, run
 from intaglio.ir.errors import ShapeError
 from intaglio.ir.types import Array, Type
 
@@ -48,17 +48,27 @@ class Border:
 class Tensor:
     """A tensor that depends on an input, without its batch axis: float32 `steps` on what lies below.
 
-    shape: the file's.  dtype: of the file's tensor.
+    shape: the file's.  dtype: of the file's tensor.  border: around the rest, which the Graph does not have yet.
+    order: of all axes, the batch axis among them, in which the file sees it; () as it is.
     """
 
     shape: tuple[int, ...]
-    steps: tuple[Step, ...] = ()
+    steps: Chain = NOTHING
     dtype: "np.dtype[Any]" = FLOAT
     border: Border | None = None
+    order: tuple[int, ...] = ()
 
     def then(self, *steps: Step) -> Self:
-        """The tensor after more steps."""
-        return replace(self, steps=(*self.steps, *steps))
+        """The tensor after more steps; they change what borders it, too, and are then the same for all channels."""
+        border = self.border
+        if border is not None:
+            border = replace(border, value=run(steps, np.full((1, 1), border.value, FLOAT)).item())
+        return replace(self, steps=self.steps.then(*steps), border=border)
+
+    def full(self, batch: int) -> tuple[int, ...]:
+        """The shape that the file sees, with the batch axis."""
+        shape = (batch, *self.shape)
+        return tuple(shape[axis] for axis in self.order) if self.order else shape
 
     def typed(self, dtype: "np.dtype[Any]") -> Self:
         """The same values in another dtype of the file."""
@@ -101,14 +111,14 @@ def decode(of: Type, integers: Array, axes: int = 2) -> Floats:
     return (np.asarray(integers, np.float64) * numerator / denominator).astype(np.float32)
 
 
-def evaluate(of: Type, steps: tuple[Step, ...], integers: Array, axes: int = 2) -> Floats:
+def evaluate(of: Type, steps: Iterable[Step], integers: Array, axes: int = 2) -> Floats:
     """What the file's tensor holds where the Graph's wire of that Type holds the integers."""
     return run(steps, decode(of, integers, axes), axes)
 
 
-def rows(of: Type, steps: tuple[Step, ...]) -> int:
+def rows(of: Type, steps: Chain) -> int:
     """1 when all channels are alike, else their number."""
-    return max(len(of.scale), *(step.rows for step in steps), 1)
+    return max(len(of.scale), steps.rows)
 
 
 def odd(scale: Fraction) -> int:

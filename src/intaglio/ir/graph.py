@@ -114,7 +114,7 @@ class Graph:
             position = builder.add(line.name, line.op, *(builder.find(name) for name in line.inputs))
             found = text_form.show(builder.nodes[position].type)
             if found != line.type:
-                raise GraphError(f"{line.name} is declared {line.type}, but is {found}")
+                raise GraphError(f"{line.name} is declared {line.type[:200]}, but is {found}")
         return builder.graph([builder.find(name) for name in outputs])
 
 

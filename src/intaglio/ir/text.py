@@ -19,11 +19,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from intaglio.ir.errors import GraphError
+from intaglio.ir.errors import GraphError, shown
 from intaglio.ir.node import Node
 from intaglio.ir.op import Op
 from intaglio.ir.ops import OPS
 from intaglio.ir.types import Array, Type
+
+_MOST_BITS = 1 << 12
+"""Bits of an integer; scales that were multiplied through a network have a few hundred."""
 
 HEADER = "intaglio graph 1"
 _INLINE = 16
@@ -31,6 +34,7 @@ _INLINE = 16
 _SHOWN = 4
 _COLUMNS = 96
 _NODE = re.compile(r'"([^"]+)" = (.+) : (.+)')
+_RETURN = re.compile(r'return "[^"]+"(, "[^"]+")*')
 _CONSTANT = re.compile(r"constant (\w+) (int\d+) \(([\d, ]+)\)(?: .*)?")
 
 
@@ -110,6 +114,8 @@ def parse(text: str) -> tuple[list[Line], tuple[str, ...]]:
     if not lines or not lines[-1].startswith("return "):
         raise GraphError("the text has no final line 'return ...': it is cut off")
     constants = dict(_constant(blob) for blob in blobs)
+    if _RETURN.fullmatch(lines[-1]) is None:
+        raise GraphError(f"not a list of outputs: {shown(lines[-1])}")
     outputs = tuple(re.findall(r'"([^"]+)"', lines[-1]))
     return [_line(line, constants) for line in lines[:-1]], outputs
 
@@ -120,8 +126,8 @@ def _constant(blob: str) -> tuple[str, Array]:
     if match is None:
         raise GraphError(f"not a constant: {head[:80]!r}")
     name, dtype, sizes = match.groups()
-    shape = tuple(int(size) for size in sizes.split(",") if size.strip())
     try:
+        shape = tuple(int(size) for size in sizes.split(",") if size.strip())
         flat = np.frombuffer(
             base64.b64decode("".join(data), validate=True), np.dtype(dtype).newbyteorder("<")
         )
@@ -134,11 +140,11 @@ def _line(line: str, constants: dict[str, Array]) -> Line:
     match = _NODE.fullmatch(line)
     if match is None:
         raise GraphError(f"not a node: {line[:80]!r}")
-    name, expression, shown = match.groups()
+    name, expression, declared = match.groups()
     try:
         call = ast.parse(expression, mode="eval").body
-        return Line(name, *_call(call, constants), shown)
-    except (SyntaxError, TypeError, KeyError, ZeroDivisionError, StopIteration) as error:
+        return Line(name, *_call(call, constants), declared)
+    except (SyntaxError, TypeError, ValueError, ArithmeticError, KeyError, RecursionError, MemoryError) as error:
         raise GraphError(f"{name}: cannot read {expression[:80]!r}: {error}") from error
 
 
@@ -148,15 +154,33 @@ def _call(call: ast.expr, constants: dict[str, Array]) -> tuple[Op, tuple[str, .
     known = {op.__name__: op for op in OPS}
     if call.func.id not in known:
         raise TypeError(f"unknown operation {call.func.id}; known are {', '.join(known)}")
-    values = {word.arg or "": _read(word.value, constants) for word in call.keywords}
-    inputs = tuple(str(arg.value) for arg in call.args if isinstance(arg, ast.Constant))
-    return known[call.func.id](**values), inputs
+    inputs = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+    if len(inputs) != len(call.args):
+        raise TypeError("inputs are names in quotes")
+    return known[call.func.id](**_words(call.keywords, constants)), tuple(inputs)
+
+
+def _words(words: list[ast.keyword], constants: dict[str, Array]) -> dict[str, Any]:
+    """Constants by name, each once; only a scale may be a fraction."""
+    values = {word.arg or "": _read(word.value, constants) for word in words}
+    if len(values) != len(words):
+        raise TypeError("a constant stands twice")
+    broken = [name for name, value in values.items() if name != "scale" and _has_fraction(value)]
+    if broken:
+        raise TypeError(f"{broken[0]} is not an integer")
+    return values
+
+
+def _has_fraction(value: Any) -> bool:
+    return any(map(_has_fraction, value)) if isinstance(value, tuple) else isinstance(value, Fraction)  # pyright: ignore
 
 
 def _read(node: ast.expr, constants: dict[str, Array]) -> Any:
     """A value: integer, fraction, tuple, list (an array), constant name or Type."""
     match node:
         case ast.Constant(value=int(value)):
+            if value.bit_length() > _MOST_BITS:
+                raise TypeError(f"an integer of {value.bit_length()} bits, more than {_MOST_BITS}")
             return value
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_read(operand, constants)
@@ -165,10 +189,10 @@ def _read(node: ast.expr, constants: dict[str, Array]) -> Any:
         case ast.Tuple(elts=items):
             return tuple(_read(item, constants) for item in items)
         case ast.List():
-            return np.array(ast.literal_eval(node), dtype=np.int64)
+            return np.array(ast.literal_eval(node))
         case ast.Name(id=name):
             return constants[name]
         case ast.Call(func=ast.Name(id="Type"), keywords=words):
-            return Type(**{word.arg or "": _read(word.value, constants) for word in words})
+            return Type(**_words(words, constants))
         case _:
-            raise TypeError(f"cannot read {ast.unparse(node)}")
+            raise TypeError(f"cannot read {node.__class__.__name__}")

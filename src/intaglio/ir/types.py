@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from intaglio.ir.errors import DataError, RangeError, ShapeError
+from intaglio.ir.errors import DataError, RangeError, ShapeError, shown
 
 Array = npt.NDArray[Any]
 
 MAX_BITS = 62
 """The widest wire or accumulator; int64 holds every intermediate value with a bit to spare."""
+
+MAX_SIZE = 1 << 31
+"""The most elements of a wire: a damaged shape must not ask for all the memory there is."""
+
+MAX_SCALES = 1 << 20
+"""The most channels that have a scale each."""
 
 ONE = (Fraction(1),)
 
@@ -56,6 +62,8 @@ class Type:
         scale = fractions(self.scale)
         if not shape or min(shape) < 1:
             raise ShapeError(f"shape {shape} is empty: every axis needs at least one element")
+        if prod(shape) > MAX_SIZE:
+            raise ShapeError(f"shape {shown(shape)} has more than {MAX_SIZE} elements: use smaller sizes or pads")
         if len(scale) not in (1, shape[0]):
             raise ShapeError(f"{len(scale)} scales for {shape[0]} channels: give one, or one per channel")
         if low > high:

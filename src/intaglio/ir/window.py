@@ -4,13 +4,17 @@ Arrays here are (C, H, W, N), batch last, so that every copy and every element-w
 """
 
 from dataclasses import dataclass
+from math import gcd
 
 import numpy as np
 
 from intaglio.ir.errors import ShapeError
-from intaglio.ir.types import Array, Type
+from intaglio.ir.types import MAX_SIZE, Array, Type
 
 Pair = tuple[int, int]
+
+_FEW = 4096
+"""Windows that are counted one by one; of more only bounds are taken, which differ by one."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,9 @@ class Window:
             raise ShapeError(
                 f"needs an image (channels, height, width), got shape {of.shape}: reshape it first"
             )
+        padded = [size + 2 * padding for size, padding in zip(of.shape[1:], self.padding, strict=True)]
+        if of.shape[0] * padded[0] * padded[1] > MAX_SIZE:
+            raise ShapeError(f"{of.shape} with padding {self.padding} has more than {MAX_SIZE} elements: pad less")
         result = [self._size(axis, of.shape[axis + 1]) for axis in (0, 1)]
         if min(result) < 1:
             raise ShapeError(f"window {self.extent} does not fit into {of.shape} with padding {self.padding}")
@@ -44,13 +51,31 @@ class Window:
 
     def inside(self, of: Type) -> tuple[Pair, Pair]:
         """((fewest, most) taps inside the image per row window, the same per column window)."""
-        counts: list[Pair] = []
-        for axis, outputs in enumerate(self.output(of)):
-            starts = np.arange(outputs) * self.stride[axis] - self.padding[axis]
-            taps = starts[:, None] + np.arange(self.kernel[axis]) * self.dilation[axis]
-            hits = ((taps >= 0) & (taps < of.shape[axis + 1])).sum(axis=1)
-            counts.append((int(hits.min()), int(hits.max())))
+        counts = [self._inside(axis, of.shape[axis + 1], outputs) for axis, outputs in enumerate(self.output(of))]
         return counts[0], counts[1]
+
+    def _inside(self, axis: int, size: int, outputs: int) -> Pair:
+        """(fewest, most) taps inside an axis of that size, looking only at windows where the count can turn.
+
+        From left to right it rises while the first tap lies before the image, stays, and falls once the last tap lies
+        behind it; where both do, it repeats with the dilation.
+        """
+        kernel, dilation = self.kernel[axis], self.dilation[axis]
+        stride, before = self.stride[axis], self.padding[axis]
+
+        def count(window: int) -> int:
+            start = window * stride - before
+            return max(0, min(kernel - 1, (size - 1 - start) // dilation) - max(0, -(start // dilation)) + 1)
+
+        behind = (size - 1 - (kernel - 1) * dilation + before) // stride  # the last window that ends inside
+        inside = -(-before // stride)  # the first one that begins inside
+        period = dilation // gcd(dilation, stride)
+        over = range(max(behind + 1, 0), min(inside, outputs))  # these reach over both sides
+        turns = {0, outputs - 1, behind, behind + 1, inside - 1, inside, *over[: min(period, _FEW)]}
+        counts = [count(window) for window in turns if 0 <= window < outputs]
+        if len(over) > _FEW < period:
+            counts += [size // dilation, -(-size // dilation)]
+        return min(counts), max(counts)
 
     def slices(self, outputs: Pair, axis: int) -> list[slice]:
         """For every tap of an axis, the padded positions it visits."""

@@ -1,6 +1,7 @@
 """Concat: tensors one after the other."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from intaglio.ir.errors import ShapeError
 from intaglio.ir.op import Op, Work
 from intaglio.ir.ops.add import check_multipliers
 from intaglio.ir.ops.products import factor_work
-from intaglio.ir.types import Array, Type
+from intaglio.ir.types import MAX_SCALES, Array, Type
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +28,16 @@ class Concat(Op):
             raise ShapeError(f"joins shapes {[x.shape for x in inputs]}: only axis 0 may differ")
         pairs = list(zip(self.multipliers, inputs, strict=True))
         low, high = min(m * x.range[0] for m, x in pairs), max(m * x.range[1] for m, x in pairs)
-        scale = [s / m for m, x in pairs for s in x.scale * (x.shape[0] // len(x.scale))]
-        return Type((len(scale), *inputs[0].shape[1:]), (low, high), tuple(scale))
+        channels = sum(x.shape[0] for x in inputs)
+        return Type((channels, *inputs[0].shape[1:]), (low, high), self._scale_of(inputs, channels))
+
+    def _scale_of(self, inputs: tuple[Type, ...], channels: int) -> tuple[Fraction, ...]:
+        parts = [tuple(s / m for s in x.scale) for m, x in zip(self.multipliers, inputs, strict=True)]
+        if len({scale for part in parts for scale in part}) == 1:
+            return parts[0][:1]
+        if channels > MAX_SCALES:
+            raise ShapeError(f"joins {channels} channels of different scales: requantise them to one scale first")
+        return tuple(s for part, x in zip(parts, inputs, strict=True) for s in part * (x.shape[0] // len(part)))
 
     def execute(self, *inputs: Array) -> Array:
         parts = [x if m == 1 else x * x.dtype.type(m) for x, m in zip(inputs, self.multipliers, strict=True)]

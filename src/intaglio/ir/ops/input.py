@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from intaglio.ir.errors import ShapeError, shown
 from intaglio.ir.op import Op
 from intaglio.ir.types import Array, Type
 
@@ -11,6 +12,10 @@ class Input(Op):
     """A wire from outside, of the given Type; the Graph checks every value against it."""
 
     wire: Type
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.wire, Type):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ShapeError(f"wire {shown(self.wire)} is no Type: give shape, range and scale")
 
     def type(self, *inputs: Type) -> Type:
         return self.wire

@@ -6,7 +6,7 @@ from math import prod
 
 from intaglio.ir.errors import ShapeError
 from intaglio.ir.op import Op
-from intaglio.ir.types import Array, Type
+from intaglio.ir.types import MAX_SCALES, Array, Type
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +27,12 @@ class Reshape(Op):
     def _scale_of(self, x: Type) -> tuple[Fraction, ...]:
         if len(x.scale) == 1:
             return x.scale
-        each = [scale for scale in x.scale for _ in range(x.size // len(x.scale))]
-        block = x.size // self.shape[0]
-        channels = [each[start : start + block] for start in range(0, x.size, block)]
+        if self.shape[0] > MAX_SCALES:
+            raise ShapeError(f"gives {self.shape[0]} channels a scale each: requantise to one scale first")
+        each, block = x.size // len(x.scale), x.size // self.shape[0]
+        channels = [
+            x.scale[start // each : (start + block - 1) // each + 1] for start in range(0, x.size, block)
+        ]
         if any(len(set(channel)) > 1 for channel in channels):
             raise ShapeError(
                 f"reshaping {x.shape} to {self.shape} mixes scales in a channel: requantise first"
