@@ -9,16 +9,21 @@ from turns import take_turns
 
 
 def train(
-    model: nn.Module, batch: int, threads: int, versions: dict[str, str], methods: Sequence[Any] = ()
+    model: nn.Module,
+    shape: tuple[int, ...],
+    batch: int,
+    threads: int,
+    versions: dict[str, str],
+    methods: Sequence[Any] = (),
 ) -> None:
-    """Take turns in steps of stochastic gradient descent with momentum on random images.
+    """Take turns in steps of stochastic gradient descent with momentum on random images of a shape.
 
     `methods` take part as in `fit`: their schedules before the step, their terms in the loss.
     """
     torch.set_num_threads(threads)
     model.train()
     generator = torch.Generator().manual_seed(1)
-    x = torch.rand(batch, 1, 28, 28, generator=generator)
+    x = torch.rand(batch, *shape, generator=generator)
     y = torch.randint(10, (batch,), generator=generator)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
     loss_of = nn.CrossEntropyLoss()

@@ -64,4 +64,4 @@ class Network(nn.Module):
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    train(Network(), int(sys.argv[1]), int(sys.argv[2]), versions("brevitas", "torch"))
+    train(Network(), (1, 28, 28), int(sys.argv[1]), int(sys.argv[2]), versions("brevitas", "torch"))

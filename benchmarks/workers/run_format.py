@@ -1,4 +1,4 @@
-"""A training step of LeNet-5 Caffe with a recipe, or float. Arguments: recipe as YAML (or "float"), batch, threads."""
+"""A training step with a recipe, or float. Arguments: recipe as YAML (or "float"), network, batch, threads."""
 
 import sys
 
@@ -7,13 +7,16 @@ from qat import train
 from turns import versions
 
 from intaglio.methods.recipe import Recipe
-from intaglio.models import LeNet5Caffe
+from intaglio.models import LeNet5Caffe, Residual
+
+NETWORKS = {"lenet5_caffe": (LeNet5Caffe, (1, 28, 28)), "resnet8": (lambda: Residual(3, 16), (3, 32, 32))}
 
 if __name__ == "__main__":
+    recipe, network, batch, threads = sys.argv[1:]
     torch.manual_seed(0)
-    model = LeNet5Caffe()
-    methods = ()
-    if sys.argv[1] != "float":
-        recipe = Recipe.from_yaml(sys.argv[1])
-        model, methods = recipe.apply(model, torch.rand(256, 1, 28, 28)), recipe.methods
-    train(model, int(sys.argv[2]), int(sys.argv[3]), versions("torch"), methods)
+    make, shape = NETWORKS[network]
+    model, methods = make(), ()
+    if recipe != "float":
+        made = Recipe.from_yaml(recipe)
+        model, methods = made.apply(model, torch.rand(256, *shape)), made.methods
+    train(model, shape, int(batch), int(threads), versions("torch"), methods)

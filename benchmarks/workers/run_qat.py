@@ -24,4 +24,4 @@ def network(kind: str) -> nn.Module:
 
 
 if __name__ == "__main__":
-    train(network(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), versions("torch"))
+    train(network(sys.argv[1]), (1, 28, 28), int(sys.argv[2]), int(sys.argv[3]), versions("torch"))

@@ -1,15 +1,11 @@
 """Grids, scales, calibration, and the hand-written gradients."""
 
-import time
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import nn
 
-from intaglio.methods import FixedPoint, Recipe
 from intaglio.twin.calibrate import log2_scale
 from intaglio.twin.grid import mantissa_bits, round_mantissa, snap, unit
 from intaglio.twin.quantizers import ActivationQuantizer, Grid, WeightQuantizer
@@ -102,26 +98,3 @@ def test_least_squares_is_best():
 def test_zero_weights_get_a_harmless_scale():
     log2 = log2_scale(np.zeros((2, 10)), -7, 7, "power_of_two", "mse")
     assert np.isfinite(log2).all() and (log2 >= -16).all()
-
-
-def test_training_step_costs_at_most_half_more():
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    layers = [nn.Conv2d(1, 20, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(20, 50, 5), nn.ReLU(), nn.MaxPool2d(2)]
-    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10))
-    x, y = torch.rand(64, 1, 28, 28), torch.randint(10, (64,))
-    quantised = Recipe(FixedPoint(weight_bits=4, activation_bits=4, per_channel=True)).apply(model, x)
-
-    def cost(network: nn.Module) -> float:
-        optimizer = torch.optim.Adam(network.parameters())
-        best = float("inf")
-        for _ in range(12):
-            begin = time.process_time()
-            optimizer.zero_grad()
-            F.cross_entropy(network(x), y).backward()
-            optimizer.step()
-            best = min(best, time.process_time() - begin)
-        return best
-
-    ratio = min(cost(quantised.train()) / cost(model.train()) for _ in range(2))
-    assert ratio <= 1.5, f"a quantised step costs {ratio:.2f} float steps"

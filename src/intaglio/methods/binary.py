@@ -50,7 +50,8 @@ class _Sign(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, edge: Tensor | float, scale: Tensor | float, reach: float) -> Tensor:
         ctx.save_for_backward(x)
         ctx.reach = reach
-        return x.clone().ge_(edge).mul_(2).sub_(1).mul_(scale)
+        above = torch.ge(x, edge, out=torch.empty_like(x))
+        return above.sub_(0.5).mul_(2 * scale)
 
     @staticmethod
     @once_differentiable

@@ -105,12 +105,17 @@ class LogQuantizer(LevelQuantizer):
 
     def whole(self, t: Tensor) -> Tensor:
         """The level for each value divided by the scale."""
+        return self._nearest(t, 1.0)
+
+    def _nearest(self, x: Tensor, scale: float) -> Tensor:
+        """The nearest level times the scale, which is a power of two, as the levels are."""
         levels = self.levels()
-        return nn.functional.hardshrink(nearest_power(t, EDGE, self.low < 0), 0.75).clamp_(levels[0], levels[-1])
+        powers = nn.functional.hardshrink(nearest_power(x, EDGE, self.low < 0), 0.75 * scale)
+        return powers.clamp_(levels[0] * scale, levels[-1] * scale)
 
     def _quantized(self, x: Tensor) -> Tensor:
-        end = EDGE * self.high
-        return uneven(self, x, self.whole, (-end if self.low < 0 else -0.5 * EDGE, end))
+        end, scale = EDGE * self.high, self._single()[0]
+        return self._straight(x, lambda x: self._nearest(x, scale), (-end if self.low < 0 else -0.5 * EDGE, end))
 
     def levels(self) -> tuple[int, ...]:
         """Zero, powers of two and their negatives, ascending, within low .. high."""

@@ -34,14 +34,13 @@ from torch.fx import GraphModule
 from intaglio.ir.ops import Align
 from intaglio.methods.format import Format
 from intaglio.methods.method import Choice, SearchSpace
-from intaglio.twin.align import align
 from intaglio.twin.calibrate import Calibration, observe
 from intaglio.twin.grid import Kind
 from intaglio.twin.layers import Batches, inputs
 from intaglio.twin.placement import replace_activations
 from intaglio.twin.quantizers import ActivationQuantizer, Grid, WeightGrid
 from intaglio.twin.rules import Scope, lower, quantize
-from intaglio.twin.uneven import binade, fit, uneven
+from intaglio.twin.uneven import binade, fit, leading_bits_, uneven
 
 
 class MinifloatGrid(Grid, WeightGrid):
@@ -82,10 +81,19 @@ class MinifloatQuantizer(ActivationQuantizer):
 
     def whole(self, t: Tensor) -> Tensor:
         """The integers for values divided by the scale."""
-        return align(t.add(0.5).floor_().clamp_(self.low, self.high), 1, self.leading)
+        return self._leading(t.add(0.5))
+
+    def _leading(self, t: Tensor) -> Tensor:
+        """The same for values that one half was added to, in place."""
+        return leading_bits_(t.floor_().clamp_(self.low, self.high), self.leading)
 
     def _quantized(self, x: Tensor) -> Tensor:
-        return uneven(self, x, self.whole, (self.low - 0.5, self.high + 0.5))
+        scale, r = self._single()
+
+        def nearest(x: Tensor) -> Tensor:
+            return self._leading(torch.add(x.new_tensor(0.5), x, alpha=r)).mul_(scale)
+
+        return self._straight(x, nearest, (self.low - 0.5, self.high + 0.5))
 
     def levels(self) -> tuple[int, ...]:
         """The integers that occur, ascending."""

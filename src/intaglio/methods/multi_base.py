@@ -59,9 +59,9 @@ class _Bases(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, edges: list[float], coefficients: list[float]) -> Tensor:
-        y = torch.full_like(weight, -sum(coefficients))
+        y, plane = torch.full_like(weight, -sum(coefficients)), torch.empty_like(weight)
         for edge, coefficient in zip(edges, coefficients, strict=True):
-            y.add_(weight.clone().ge_(edge), alpha=2 * coefficient)
+            y.add_(torch.ge(weight, edge, out=plane), alpha=2 * coefficient)
         return y
 
     @staticmethod
@@ -137,13 +137,14 @@ class _Steps(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (x,) = ctx.saved_tensors
         (gradient,) = gradients
-        dx, total = torch.zeros_like(x), gradient.sum()
+        flat, total = gradient.reshape(-1), gradient.sum()
+        dx, part = torch.zeros_like(x), torch.empty_like(x)
         moved, grown = [], []
         for edge, value in ctx.steps:
-            near = torch.ops.aten.hardtanh_backward(gradient, x, edge - value, edge + value)
+            near = torch.ops.aten.hardtanh_backward(gradient, x, edge - value, edge + value, grad_input=part)
             dx += near
             moved.append(-near.sum())
-            grown.append(2 * torch.dot(gradient.reshape(-1), x.clone().ge_(edge).reshape(-1)) - total)
+            grown.append(2 * torch.dot(flat, torch.ge(x, edge, out=part).reshape(-1)) - total)
         damping = 1 / math.sqrt(x.numel())
         return dx, torch.stack(moved) * damping, torch.stack(grown) * damping, None, None
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from intaglio.ir.ops import Align
 from intaglio.twin.placement import Role, role
 from intaglio.twin.rules import Scope, lower, uniform
-from intaglio.twin.uneven import binade
+from intaglio.twin.uneven import binade, leading_bits_
 
 SMALLEST = 2.0**-100
 """Stands for the largest value of a block of zeros."""
@@ -19,13 +19,12 @@ def align(x: Tensor, block: int, mantissa: int) -> Tensor:
 
     Leading bits do not depend on such a scale: a value of `mantissa` bits or fewer is unchanged by finer steps.
     """
-    blocks = x if block == 1 else x.reshape(len(x), -1, block, *x.shape[2:])
+    if block == 1:
+        return leading_bits_(x.clone(), mantissa)
+    blocks = x.reshape(len(x), -1, block, *x.shape[2:])
     # ~x has the bits of -x - 1, one fewer than -x exactly at a power of two
     below = 1 - torch.finfo(x.dtype).eps / 2
-    if block == 1:
-        size = torch.maximum(x, x * -below)
-    else:
-        size = torch.maximum(blocks.amax(2, keepdim=True), blocks.amin(2, keepdim=True) * -below)
+    size = torch.maximum(blocks.amax(2, keepdim=True), blocks.amin(2, keepdim=True).mul_(-below))
     step = binade(size.clamp_min_(SMALLEST)).mul_(2.0 ** (1 - mantissa))
     return (blocks / step).add_(0.5).floor_().clamp_(max=2**mantissa - 1).mul_(step).reshape(x.shape)
 

@@ -20,23 +20,29 @@ from torch.autograd.function import once_differentiable
 
 from intaglio.twin.grid import Kind, fractions, mantissa_bits, reciprocal, snap
 
-
-def _start(x: Tensor, stochastic: bool) -> Tensor:
-    """What is added before the floor: one half, or for every value a random number of [0, 1)."""
-    return torch.rand_like(x) if stochastic else x.new_tensor(0.5)
+Nearest = Callable[[Tensor], Tensor]
+"""Gives for each value the nearest of a format: a new tensor."""
 
 
-class _Uniform(torch.autograd.Function):
-    """Fake quantisation with one scale: four passes over x forward, one pass and two dot products
-    backward."""
+def _stepped(x: Tensor, r: float, stochastic: bool) -> Tensor:
+    """x * r and what comes before the floor: one half, or for every value a random number of [0, 1)."""
+    return torch.rand_like(x).add_(x, alpha=r) if stochastic else torch.add(x.new_tensor(0.5), x, alpha=r)
+
+
+class _OneScale(torch.autograd.Function):
+    """What `nearest` makes of x, multiples of one scale: one pass and two dot products backward.
+
+    The gradient passes straight through where x lies between `ends`; `gain` is scale times reciprocal, `high` the
+    largest integer.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, log2_scale: Tensor, s: float, r: float, low: int, high: int, stochastic: bool
+        ctx: Any, x: Tensor, log2_scale: Tensor, nearest: Nearest, ends: tuple[float, float], gain: float, high: int
     ) -> Tensor:
-        y = torch.add(_start(x, stochastic), x, alpha=r).floor_().clamp_(low, high).mul_(s)
-        ctx.save_for_backward(x, y)
-        ctx.constants = (s, r, low, high)
+        y = nearest(x)
+        ctx.save_for_backward(x, y if ctx.needs_input_grad[1] else None)
+        ctx.constants = (ends, gain, high)
         ctx.shape = log2_scale.shape
         return y
 
@@ -45,14 +51,14 @@ class _Uniform(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (gradient,) = gradients
         x, y = ctx.saved_tensors
-        s, r, low, high = ctx.constants
-        dx = torch.ops.aten.hardtanh_backward(gradient, x, (low - 0.5) * s, (high + 0.5) * s)
+        ends, gain, high = ctx.constants
+        dx = torch.ops.aten.hardtanh_backward(gradient, x, *ends)
         ds = None
         if ctx.needs_input_grad[1]:
             flat = gradient.reshape(-1)
-            total = torch.dot(flat, y.reshape(-1)) - s * r * torch.dot(dx.reshape(-1), x.reshape(-1))
+            total = torch.dot(flat, y.reshape(-1)) - gain * torch.dot(dx.reshape(-1), x.reshape(-1))
             ds = (total * (math.log(2) / math.sqrt(x.numel() * max(1, high)))).reshape(ctx.shape)
-        return dx, ds, None, None, None, None, None
+        return dx, ds, None, None, None, None
 
 
 class _PerChannel(torch.autograd.Function):
@@ -63,7 +69,7 @@ class _PerChannel(torch.autograd.Function):
         ctx: Any, x: Tensor, log2_scale: Tensor, s: Tensor, r: Tensor, low: int, high: int, stochastic: bool
     ) -> Tensor:
         t = x * r
-        y = t.add(_start(t, stochastic)).floor_().clamp_(low, high).mul_(s)
+        y = _stepped(t, 1.0, stochastic).floor_().clamp_(low, high).mul_(s)
         ctx.save_for_backward(t, y, s)
         ctx.range = (low, high)
         return y
@@ -105,6 +111,11 @@ class _Clipped(torch.autograd.Function):
         return dx, da, None, None, None, None
 
 
+def _ones(plane: Tensor) -> Tensor:
+    """How many ones each row holds, int64: float32 counts exactly up to 2**24."""
+    return torch.stack([part.sum(1).long() for part in plane.split(1 << 24, 1)]).sum(0)
+
+
 class Overflow(nn.Module):
     """Counts the values of a training step that do not fit a grid: dynamic fixed point (Courbariaux et al. 2014).
 
@@ -126,12 +137,12 @@ class Overflow(nn.Module):
         """Count the values of `x`, how many lie outside, and how many would at half the scale."""
         rows = x.detach().reshape(self.counts.shape[1], -1)
         scale = torch.from_numpy(grid.snapped()[0]).to(rows).reshape(-1, 1)
+        plane = torch.empty_like(rows, dtype=torch.float32)  # of zeros and ones: bool is slow to write and to count
         for count, ends in zip(self.counts[1:], (scale, scale / 2), strict=True):
-            outside = rows >= (grid.high + 0.5) * ends
+            count += _ones(torch.ge(rows, (grid.high + 0.5) * ends, out=plane))
             if grid.low:
-                outside |= rows < (grid.low - 0.5) * ends
-            count += outside.count_nonzero(1)
-        self.counts[0] += rows.shape[1] * rows.any(1)
+                count += _ones(torch.lt(rows, (grid.low - 0.5) * ends, out=plane))
+        self.counts[0] += rows.shape[1] * ((rows.amax(1) != 0) | (rows.amin(1) != 0))
         self.steps += 1
 
     def moves(self) -> Tensor | None:
@@ -209,10 +220,20 @@ class Grid(nn.Module):
             self.overflow(x, self)
         if self.log2_scale.numel() == 1:
             scale, r = self._single()
-            return _Uniform.apply(x, self.log2_scale, scale, r, self.low, self.high, stochastic)  # type: ignore[return-value]
+
+            def nearest(x: Tensor) -> Tensor:
+                return _stepped(x, r, stochastic).floor_().clamp_(self.low, self.high).mul_(scale)
+
+            return self._straight(x, nearest, (self.low - 0.5, self.high + 0.5))
         shape = (2, -1) + (1,) * (x.dim() - 1)
         columns = torch.from_numpy(np.stack(self.snapped())).to(x).reshape(shape).unbind()
         return _PerChannel.apply(x, self.log2_scale, *columns, self.low, self.high, stochastic)  # type: ignore[return-value]
+
+    def _straight(self, x: Tensor, nearest: Nearest, ends: tuple[float, float]) -> Tensor:
+        """`nearest(x)` of a grid with one scale; the gradient passes where x lies between `ends` scales."""
+        scale, r = self._single()
+        ends = ends[0] * scale, ends[1] * scale
+        return _OneScale.apply(x, self.log2_scale, nearest, ends, scale * r, self.high)  # type: ignore[return-value]
 
     @torch.no_grad()
     def follow_overflow(self) -> None:

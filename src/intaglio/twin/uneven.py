@@ -48,6 +48,26 @@ def binade(x: Tensor) -> Tensor:
     return nearest_power(x, 2.0)
 
 
+def leading_bits_(x: Tensor, count: int) -> Tensor:
+    """The leading `count` bits of every value, in place: the operation Align with blocks of one.
+
+    Half up, towards +infinity for negative values too; a positive value that would round to the next power of two
+    stays just below it. In the bits of a float the part to drop is a number of its own: adding one half of it rounds
+    (one unit less, where the sign is set), and the largest fraction of the same exponent bounds it. NaN stays NaN.
+    """
+    integer, width = _LAYOUT[x.dtype]
+    drop = width + 1 - count
+    if drop <= 0:
+        return x
+    bits = x.view(integer)
+    lost = x * 0 if count == 1 else None  # no bit of the fraction stays, which alone tells NaN from infinity
+    sign = bits >> (8 * bits.element_size() - 1)
+    rounded = torch.add(bits, sign).add_(1 << (drop - 1))
+    bounds = sign.bitwise_or_((1 << width) - 1).bitwise_or_(bits)
+    torch.minimum(rounded, bounds, out=bits).bitwise_and_(-1 << drop)
+    return x if lost is None else x.add_(lost)
+
+
 class _Uneven(torch.autograd.Function):
     """whole(x * r) * s, for one scale or one per channel."""
 
