@@ -77,7 +77,7 @@ def run(folder: Path, die: int) -> subprocess.CompletedProcess[bytes]:
     environment = {**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
     script = SCRIPT.format(tests=str(Path(__file__).parent))
     return subprocess.run([sys.executable, "-c", script, str(folder / "run"), str(folder / "weights"), str(die)],
-                          env=environment, capture_output=True, timeout=120)  # fmt: skip
+                          env=environment, capture_output=True, timeout=1200)  # fmt: skip
 
 
 def test_killed_run_continues_to_the_same_weights(tmp_path: Path):

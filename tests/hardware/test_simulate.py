@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -273,41 +272,50 @@ def test_a_full_disk_is_told(tmp_path: Path):
         cached("kind", "key", full, blocked)
 
 
-_SLOW = """
-import sys, time
+_BUILD = """
+import fcntl, sys
 from pathlib import Path
 from intaglio.hardware.cache import cached
+lock = fcntl.flock
+def told(file, operation):
+    print("locks", flush=True)
+    lock(file, operation)
+fcntl.flock = told
 def make(work):
     (work / "file").write_text(sys.argv[2])
-    print("started", flush=True)
-    time.sleep(float(sys.argv[3]))
+    print("builds", flush=True)
+    sys.stdin.read()
 print((cached("kind", "key", make, Path(sys.argv[1])) / "file").read_text())
 """
 
 
-def _start(cache: Path, content: str, seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", _SLOW, str(cache), content, str(seconds)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def _start(cache: Path, content: str) -> subprocess.Popen[str]:
+    """A process that asks for an entry; if it has to build it, that takes until its input is closed."""
+    command = [sys.executable, "-c", _BUILD, str(cache), content]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
 
 
 def test_a_killed_build_is_not_taken_for_done_and_holds_nobody_up(tmp_path: Path):
-    victim = _start(tmp_path, "half", 60)
-    assert victim.stdout is not None
-    assert victim.stdout.readline() == "started\n"
+    victim = _start(tmp_path, "half")
+    assert [_said(victim), _said(victim)] == ["locks\n", "builds\n"]
     os.kill(victim.pid, signal.SIGKILL)
-    victim.wait()
+    victim.communicate()
     assert not intact(tmp_path / "kind" / "key")
-    start = time.monotonic()
-    assert _start(tmp_path, "whole", 0).communicate()[0] == "started\nwhole\n"
-    assert time.monotonic() - start < 20
+    assert _start(tmp_path, "whole").communicate(timeout=600)[0] == "locks\nbuilds\nwhole\n"
 
 
 def test_a_second_caller_waits_for_the_first(tmp_path: Path):
-    first = _start(tmp_path, "first", 1)
-    assert first.stdout is not None
-    assert first.stdout.readline() == "started\n"
-    assert _start(tmp_path, "second", 0).communicate()[0] == "first\n"
+    first = _start(tmp_path, "first")
+    assert [_said(first), _said(first)] == ["locks\n", "builds\n"]
+    second = _start(tmp_path, "second")
+    assert _said(second) == "locks\n"
     assert first.communicate()[0] == "first\n"
+    assert second.communicate()[0] == "first\n"
 
 
 def test_the_digest_sees_every_input(tmp_path: Path):

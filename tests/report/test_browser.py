@@ -46,7 +46,7 @@ def look(tmp_path, data, width):
     page.write_text(render(data).replace("</body>", PROBE))
     size, profile = f"--window-size={width},900", f"--user-data-dir={tmp_path / 'profile'}"
     command = [str(CHROMIUM), *QUIET, profile, size, "--dump-dom", page.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=True).stdout
     found = re.search(r'<pre id="probe">(.*?)</pre>', dom, re.S)
     assert found, "the page's script did not run"
     return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))

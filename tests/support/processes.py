@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-PATIENCE = 240.0  # seconds; only a fault takes as long
+PATIENCE = 1200.0  # seconds; only a fault takes as long
 
 
 def wait_until(condition: Callable[[], bool], why: str = "") -> None:
