@@ -99,6 +99,14 @@ def test_requantize_range_is_mapped_then_clipped() -> None:
     assert Requantize(np.array([-2, 3]), np.array([0, 5]), 1, 20, 30).type(x).range == (20, 20)
 
 
+def test_the_magnitude_of_requantize_counts_multiplier_and_offset_together() -> None:
+    """Before the shift: |3| * 6 + |-1000|; an offset alone, and what comes out, can be larger still."""
+    x = Type((2,), (-4, 6))
+    assert Requantize(np.array([-2, 3]), np.array([0, -1000]), 8, -100, 100).magnitude(x) == 1018
+    assert Requantize(np.array([2, 9]), np.array([1000, 0]), 8, -100, 100).magnitude(x) == 1012
+    assert Requantize(np.array([1]), np.array([0]), 0, 50, 100).magnitude(x) == 50
+
+
 def test_work_of_products_depends_on_the_weights() -> None:
     """0 is nothing, +-1 an add, a power of two a shift and an add, else a multiplication and an add."""
     weight = np.array([[0, 1, -1, 2, -8, 3, 0]])

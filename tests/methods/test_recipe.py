@@ -107,6 +107,24 @@ def test_lost_structure_is_refused():
     Recipe(Prune(sparsity=0.5), Shift(), allow_loss=True).apply(net(), torch.rand(8, 6))
 
 
+class Undone(Method):
+    """Changes nothing, and so has no structure to show."""
+
+    def apply(self, model: nn.Module, data: object) -> nn.Module:
+        return model
+
+    def verify(self, model: nn.Module) -> None:
+        raise StructureError("undone: nothing was done")
+
+
+def test_a_method_that_does_not_do_its_own_work_is_refused():
+    with pytest.raises(StructureError, match="nothing was done"):
+        Recipe(FixedPoint(), Undone()).apply(net(), torch.rand(8, 6))
+    with pytest.raises(StructureError, match="nothing was done"):
+        Recipe(Undone(), FixedPoint()).apply(net(), torch.rand(8, 6))
+    Recipe(Undone(), allow_loss=True).apply(net(), torch.rand(8, 6))
+
+
 def test_bad_inputs():
     with pytest.raises(DataError, match="empty"):
         Recipe(FixedPoint()).apply(net(), torch.rand(0, 6))
