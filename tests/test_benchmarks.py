@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ("golden_speed", "qat_step", "nngen", "qonnx_tfc", "area_per_mac", "throughput_by_width")
+SCRIPTS = (
+    "golden_speed", "qat_step", "format_step", "nngen", "qonnx_tfc", "area_per_mac", "throughput_by_width",
+    "planted_faults",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

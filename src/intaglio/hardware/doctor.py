@@ -12,7 +12,7 @@ from intaglio.hardware import tools
 from intaglio.hardware.processes import execute
 from intaglio.ir.errors import ToolError
 
-_SECONDS = 10.0  # for a program to say its version
+_SECONDS = 120.0  # for a program to say its version, on a machine that is busy
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
