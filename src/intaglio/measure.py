@@ -35,6 +35,8 @@ NAMES: Mapping[str, Quantity] = {
     "float_top1": Quantity("%", "the same for the float network that the run started from"),
     "perplexity": Quantity("1", "exp of the mean cross entropy per token"),
     "mismatches.torch_graph": Quantity("1", "outputs in which PyTorch and the Graph differ"),
+    "freezing.deviation": Quantity("%", "largest change of an output by merged norms and biases, of the largest"),
+    "freezing.class_changes": Quantity("1", "inputs to which the hardware's form gives another class than the layers"),
     "mismatches.graph_rtl": Quantity("1", "outputs in which Graph and simulation differ"),
     "mismatches.graph_netlist": Quantity("1", "outputs in which Graph and netlist differ"),
     "mismatches.verilator_cxxrtl": Quantity("1", "outputs in which two simulators differ"),

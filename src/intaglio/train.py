@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from intaglio.files import atomic
 from intaglio.ir.errors import DataError, IntaglioError, RangeError
 from intaglio.methods.method import Method
+from intaglio.twin.network import Network
 from intaglio.twin.quantizers import Grid, WeightGrid
 
 Callback = Callable[[int, dict[str, float]], None]
@@ -63,6 +64,7 @@ class Settings:
     momentum: float = 0.9
     weight_decay: float = 0.0
     schedule: Literal["cosine", "constant"] = "cosine"
+    settle: float = 0.1
 
 
 def fit(
@@ -77,6 +79,7 @@ def fit(
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     schedule: Literal["cosine", "constant"] = "cosine",
+    settle: float = 0.1,
     methods: Iterable[Method] = (),
     callbacks: Sequence[Callback] = (),
     checkpoint: Path | str | None = None,
@@ -88,12 +91,13 @@ def fit(
 
     With `checkpoint` (a folder) the state is saved after every epoch, and a run that was killed continues
     from there to the same result: every epoch draws its random numbers from (seed, epoch) alone. Weight
-    decay leaves quantiser scales alone.
+    decay leaves quantiser scales alone. For the last share `settle` of the training a quantised network trains as its
+    hardware computes: batch norms keep their running statistics, and every rounding of theirs and of biases acts.
 
     Raises:
         RangeError: the loss became NaN or infinite; DataError: no samples, or a checkpoint of another run.
     """
-    settings = Settings(epochs, lr, seed, batch, optimizer, momentum, weight_decay, schedule)
+    settings = Settings(epochs, lr, seed, batch, optimizer, momentum, weight_decay, schedule, settle)
     if not len(data.train.x):
         raise DataError("the training split is empty")
     run = _Run(model, settings, tuple(methods), step or _cross_entropy, augment)
@@ -111,6 +115,7 @@ def fit(
                 callback(len(run.history), record)
     for method in run.methods:
         method.step(model, 1.0)
+    run.settle(False)
     model.eval()
     return run.history
 
@@ -207,6 +212,7 @@ class _Run:
 
     def _batch(self, x: Tensor, y: Tensor, progress: float) -> float:
         """One optimiser step; the loss."""
+        self.settle(progress >= 1 - self.settings.settle)
         for method in self.methods:
             method.step(self.model, progress)
         for group in self.optimizer.param_groups:
@@ -223,6 +229,11 @@ class _Run:
         loss.backward()
         self.optimizer.step()
         return value
+
+    def settle(self, settled: bool) -> None:
+        """Let a quantised network train as it is written, or as its hardware computes."""
+        if isinstance(self.model, Network):
+            self.model.settled = settled
 
     def _factor(self, progress: float) -> float:
         return 0.5 * (1 + math.cos(math.pi * progress)) if self.settings.schedule == "cosine" else 1.0

@@ -48,7 +48,9 @@ class FixedPoint(Method):
     `input_signed` None decides from the calibration data. `input_log2_scale` None calibrates a power of
     two: 2**-8 for 8-bit images in [0, 1]. `samples` of the data are used for calibration. `learn` makes
     the scales parameters. scale_update: "gradient" trains scales that are parameters, "overflow" doubles and
-    halves them as values overflow (powers of two only; `learn` has no effect).
+    halves them as values overflow (powers of two only; `learn` has no effect). `norm_mantissa` is how many bits the
+    scale of a channel has once a batch norm is merged into its layer (None: 8, or `weight_bits` where that is more);
+    more bits cost area and clock.
     """
 
     weight_bits: Bits = 8
@@ -65,6 +67,7 @@ class FixedPoint(Method):
     scale_update: Literal["gradient", "overflow"] = "gradient"
     overflow_rate: Annotated[float, Field(ge=0, lt=1)] = 1e-4
     update_steps: Annotated[int, Field(ge=1)] = 100
+    norm_mantissa: Annotated[int, Field(ge=2, le=16)] | None = None
     samples: Annotated[int, Field(ge=1)] = 1024
 
     @model_validator(mode="after")
@@ -84,6 +87,8 @@ class FixedPoint(Method):
         for name, layer in chosen:
             grid = self._weight_quantizer(before_grid(layer), name)
             self._equip(grid)
+            if self.norm_mantissa is not None:
+                grid.norm_mantissa = self.norm_mantissa
             put_last(layer, grid)
         selected = matches("input", nn.Module(), self.select)
         placed = place_input(

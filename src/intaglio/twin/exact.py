@@ -29,7 +29,7 @@ from intaglio.twin.staircase import Staircase, staircase
 from intaglio.twin.wires import Wire, inside_grid, on_grid, output_grid, wire
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-NORM_MANTISSA = 8
+LEAST_MANTISSA = 8
 AFFINE_MANTISSA = 12
 NEGLIGIBLE = 2.0**-24  # of the largest gain: below it, a channel is its offset
 FLOAT32_BITS = 23
@@ -129,6 +129,12 @@ class Layer(Exact):
         """The largest magnitude."""
         return Wire(self._sums(given).bound)
 
+    @torch.no_grad()
+    def constants(self, given: Wire) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias as `forward` applies them, float64."""
+        sums = self._sums(given)
+        return sums.whole * sums.scale.reshape(-1, *[1] * (sums.whole.dim() - 1)), sums.bias
+
     def frozen(self, name: str, given: Wire) -> nn.Module:
         """A plain layer with weights that are integers times `integer_scale`, and a bias on its grid."""
         with torch.no_grad():
@@ -196,11 +202,13 @@ class Layer(Exact):
 
     def _mantissa(self, whole: Tensor, given: Wire) -> int:
         """Bits of a merged scale: the grid's, as far as float64 holds the sums times it, at least 8."""
-        wanted = getattr(grid_of(self.layer), "norm_mantissa", NORM_MANTISSA)
+        grid = grid_of(self.layer)
+        assert grid is not None
         if given.unit is None:
-            return wanted
+            return grid.norm_mantissa
         size = float(self._rows(whole).max()) * given.bound / float(given.unit)
-        return max(min(wanted, NORM_MANTISSA), min(wanted, FLOAT64_BITS - math.ceil(math.log2(size + 1))))
+        room = FLOAT64_BITS - math.ceil(math.log2(size + 1))
+        return min(grid.norm_mantissa, max(LEAST_MANTISSA, room))
 
     def _reach(self, whole: Tensor, scale: Tensor, bias: Tensor | None, given: Wire) -> tuple[float, float]:
         """The largest magnitudes of a sum and of a result."""

@@ -8,11 +8,12 @@ of the quantisers, and a final softmax is gone (the outputs are logits; the larg
 import copy
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from intaglio.ir.errors import UnsupportedLayer
-from intaglio.twin.exact import Exact, clipped, require_statistics
+from intaglio.ir.errors import StructureError, UnsupportedLayer
+from intaglio.twin.exact import Exact, Layer, clipped, require_statistics
 from intaglio.twin.flat import module_of
 from intaglio.twin.form import AVERAGES, Form, attribute, problem
 from intaglio.twin.layers import WEIGHTED, require_finite
@@ -65,12 +66,27 @@ def _constants(form: Form) -> GraphModule:
     for node in form.graph.nodes:
         module = form.module(node)
         if isinstance(module, Exact):
-            modules[str(node.target)] = module.frozen(str(node.target), wires[node.all_input_nodes[0]])
+            name, given = str(node.target), wires[node.all_input_nodes[0]]
+            modules[name] = module.frozen(name, given)
+            if isinstance(module, Layer):
+                _require_same(name, modules[name], *module.constants(given))
         elif isinstance(module, AVERAGES) and (why := problem(module)) is not None:
             raise UnsupportedLayer(f"{node.target}: {why}")
         elif node.op == "get_attr":
             modules[str(node.target)] = attribute(form.gm, str(node.target))
     return GraphModule(modules, form.graph, type(form.gm).__name__)
+
+
+def _require_same(name: str, frozen: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
+    """StructureError unless a frozen layer has exactly the numbers with which the network is evaluated."""
+    pairs = (("weight", frozen.weight, weight), ("bias", frozen.bias, bias))
+    for what, found, wanted in pairs:
+        same = torch.equal(found, wanted) if isinstance(found, Tensor) and wanted is not None else found is wanted
+        if not same:
+            raise StructureError(
+                f"{name}: freezing changed its {what}: what would be carved is not what is evaluated; report this "
+                f"as a fault of Intaglio, with the network and the recipe"
+            )
 
 
 def _nodes(gm: GraphModule, kinds: tuple[type[nn.Module], ...]) -> list[tuple[Node, nn.Module]]:

@@ -160,8 +160,11 @@ class Overflow(nn.Module):
 class WeightGrid(nn.Module, ABC):
     """What ends the stack of a weight's parametrisations: it gives integers times `scales()`, exactly.
 
-    Every number format of weights is one, and must be the last parametrisation of the weight.
+    Every number format of weights is one, and must be the last parametrisation of the weight. `norm_mantissa` is how
+    many bits the scale has for each channel once a batch norm is merged into the layer.
     """
+
+    norm_mantissa: int = 8
 
     @abstractmethod
     def scales(self) -> tuple[Fraction, ...]:
@@ -269,6 +272,7 @@ class WeightQuantizer(Grid, WeightGrid):
         top = 2 ** (bits - 1) - 1
         super().__init__(-top, top, kind, log2_scale, learn)
         self.bits = bits
+        self.norm_mantissa = max(8, bits)
 
 
 class ActivationQuantizer(Grid):
