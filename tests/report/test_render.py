@@ -100,6 +100,15 @@ def test_a_comparison_that_was_not_made_leaves_the_answer_open(name, source):
     assert card.note == "1 comparison not made in this run."
 
 
+def test_what_freezing_changes_stands_beside_the_comparisons():
+    found = (("freezing.deviation", 0.7312), ("freezing.class_changes", 2))
+    card = equality([*measurements(), *(replace(measurements()[0], name=name, value=v, unit="") for name, v in found)])
+    assert card.state == "good"
+    merging = [line.value for line in card.lines if "merging" in line.name]
+    assert merging == ["2 classes of 360 images, outputs by at most 0.73 %"]
+    assert not any("merging" in line.name for line in equality(measurements()).lines)
+
+
 def test_a_comparison_of_no_image_was_not_made():
     none = [replace(m, n=0) if m.name == "mismatches.graph_rtl" else m for m in measurements()]
     assert equality(none).state == "open"

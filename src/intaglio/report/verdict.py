@@ -52,17 +52,27 @@ def equality(measurements: Sequence[Measurement]) -> Card:
     """Equal if every comparison was made and found no difference; a comparison not made leaves the answer open."""
     bits = [_compared(measurements, name, words) for name, words in EQUALITIES]
     cycles = [_predicted(measurements, name, words) for name, words in CYCLES]
-    lines = (*bits, *cycles)
+    lines = (*bits, *cycles, *_frozen(measurements))
     states = [line.state for line in lines]
     if "bad" in states:
         return Card("Is it equal?", "No. It differs.", "bad", lines, "Do not build this hardware.")
     missing = states.count("open")
-    if missing == len(lines):
+    if missing == len(bits) + len(cycles):
         return Card("Is it equal?", "Not checked.", "open", lines)
     if missing:
         note = f"{missing} comparison{'s' * (missing > 1)} not made in this run."
         return Card("Is it equal?", "Not all was checked.", "open", lines, note)
     return Card("Is it equal?", "Yes, bit for bit and cycle for cycle.", "good", lines)
+
+
+def _frozen(measurements: Sequence[Measurement]) -> tuple[Line, ...]:
+    """What merged norms and rounded biases change in the network that is compared above."""
+    change, classes = find(measurements, "freezing.deviation"), find(measurements, "freezing.class_changes")
+    if change is None or classes is None:
+        return ()
+    value = f"{number(classes.value)} class{'es' * (classes.value != 1)} of {number(classes.n or 0)} images, "
+    value += f"outputs by at most {change.value:.2g} %"
+    return (Line("changed by merging norms and rounding biases", value, change.source, change.by),)
 
 
 def _all(measurements: Sequence[Measurement], name: str, source: Source | None = None) -> list[Measurement]:

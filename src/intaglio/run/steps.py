@@ -21,6 +21,7 @@ from intaglio.run import storage
 from intaglio.run.state import State
 from intaglio.train import evaluate, fit
 from intaglio.trial import check as check_traceable
+from intaglio.twin.freezing import freezing
 from intaglio.twin.lower import equal
 from intaglio.twin.lower import lower as lower_model
 
@@ -101,6 +102,7 @@ def lower(state: State) -> Product:
     scale = np.array([float(s) for s in graph.output_types[0].scale])
     right = (logits * scale).argmax(axis=1) == test.y[:images].numpy()
     n = len(right)
+    change = freezing(state.model, test.x[:images])
     return Product(
         (state.folder.graph,),
         (
@@ -116,6 +118,8 @@ def lower(state: State) -> Product:
             _found(state, "float_top1", evaluate(state.float_model, test.x[:images], test.y[:images]), "measured",
                    version("torch"), n),
             _found(state, "top1", 100 * right.mean(), "measured", "intaglio graph", n),
+            _found(state, "freezing.deviation", change.deviation, "measured", version("torch"), n),
+            _found(state, "freezing.class_changes", change.class_changes, "measured", version("torch"), n),
         ),
     )
 
