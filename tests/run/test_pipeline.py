@@ -21,7 +21,8 @@ from intaglio.run.state import State
 from tests.run.tiny import JOB, STEPS, findings, recipe
 
 PRODUCED = {
-    "top1", "float_top1", "freezing.deviation", "freezing.class_changes", "mismatches.torch_graph", "mismatches.graph_rtl", "mismatches.graph_netlist",
+    "top1", "float_top1", "freezing.deviation", "freezing.class_changes",
+    "mismatches.torch_graph", "mismatches.graph_rtl", "mismatches.graph_netlist",
     "mismatches.verilator_cxxrtl", "cycles.latency", "cycles.interval", "ops", "ops.multiply", "ops.add", "ops.shift",
     "ops.lookup", "sparsity", "storage.float_bits", "storage.weight_bits", "storage.side_bits", "storage.file_bytes",
     "compression", "area.lut", "area.lut4_eq", "area.ff", "area.dsp", "area.bram", "fmax_mhz", "throughput.cl_per_s",
