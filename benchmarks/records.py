@@ -1,7 +1,6 @@
 """What a benchmark leaves behind: one JSON file, and a table on the screen."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine, versions
+from intaglio.files import write_atomically
 
 RESULTS = Path(__file__).resolve().parent / "results"
 WIDTH = 140
@@ -60,14 +60,8 @@ def save(
         "targets": [{**asdict(target), "met": target.met} for target in targets],
         "notes": list(notes),
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        draft.write_text(json.dumps(record, indent=1, default=_plain) + "\n")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_atomically(path, json.dumps(record, indent=1, default=_plain) + "\n")
     return path
 
 

@@ -153,7 +153,7 @@ def same_cache(kill: bool, place: Place) -> None:
     for folder in folders:
         runs.begun(Place(place.home, place.cache), WORK / "reference" / "run", "simulate")
         if folder.name == "other":
-            runs.copy(place.folder, folder)
+            shutil.copytree(place.folder, folder)  # not by links, which would share the lock
     pair = [runs.start(place, folder) for folder in folders]
     if kill:
         while not any((place.cache / "simulators").glob(".building-*")):

@@ -2,12 +2,14 @@
 inside.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.small_designs import stage
 
+from intaglio.hardware import tools
 from intaglio.hardware.place import DEVICES, fits, harness_text, place, shell_text
 from intaglio.hardware.synthesize import synthesize
 from intaglio.ir.errors import DesignError, ToolError
@@ -86,3 +88,46 @@ def test_the_harness_names_every_port():
         assert f".{port}(" in text
     assert "[23:0]" in text
     assert "[35:0]" in shell_text(24, 36)
+
+
+def lying(monkeypatch: pytest.MonkeyPatch, program: str, spoil: Callable[[Path], object]) -> None:
+    """A placer or packer that does its work, spoils what it left, and says that it succeeded."""
+    real = tools.yowasp
+
+    def yowasp(package: str, function: str, arguments: list[str], cwd: Path, makes: Sequence[str] = ()) -> str:
+        output = real(package, function, arguments, cwd)
+        if function == program:
+            spoil(cwd)
+            for name in makes:
+                tools.require(program, cwd / name, tools.file_written(cwd / name))
+        return output
+
+    monkeypatch.setattr(tools, "yowasp", yowasp)
+
+
+def cut(name: str, share: float = 0.5) -> Callable[[Path], object]:
+    """Leaves the first part of a file, whole lines where there are lines."""
+
+    def spoil(work: Path) -> None:
+        content = (work / name).read_bytes()
+        kept = content[: int(share * len(content))]
+        (work / name).write_bytes(kept[: kept.rindex(b"\n\n") + 2] if name.endswith(".cfg") else kept)
+
+    return spoil
+
+
+@pytest.mark.parametrize(("program", "spoil", "words"), [
+    ("run_nextpnr_ecp5", lambda work: (work / "report.json").unlink(), r"report\.json is missing"),
+    ("run_nextpnr_ecp5", cut("report.json"), r"nextpnr ended with success, but its result report\.json is cut off"),
+    ("run_nextpnr_ecp5", lambda work: (work / "report.json").write_text("{}"), r"report\.json is cut off or is some"),
+    ("run_nextpnr_ecp5", cut("design.cfg"), r"nextpnr ended with success, but its result design\.cfg is cut off"),
+    ("run_ecppack", cut("design.bit", 0.999), r"ecppack ended with success, but its result design\.bit is cut off"),
+])  # fmt: skip
+def test_a_placer_that_ends_well_without_a_whole_result(
+    program: str, spoil: Callable[[Path], object], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    synthesis, cache = synthesize(stage(tmp_path)), tmp_path / "cache"
+    lying(monkeypatch, program, spoil)
+    with pytest.raises(ToolError, match=words):
+        place(synthesis, "25k", cache=cache)
+    assert [path.suffix for path in (cache / "placements").iterdir()] == [".lock"]

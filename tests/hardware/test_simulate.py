@@ -334,3 +334,49 @@ def test_the_digest_sees_every_input(tmp_path: Path):
 def test_optimisation_changes_nothing(optimise: int, tmp_path: Path):
     x = frames(20)
     assert np.array_equal(build(stage(tmp_path), optimise=optimise).values(x)[0], staged(x))
+
+
+def stand_in(tmp_path: Path, name: str, script: str) -> Path:
+    """A program that does what a shell script says; it knows its version."""
+    path = tmp_path / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f'#!/bin/sh\ncase "$*" in *--version*) echo stand-in 1.0; exit 0;; esac\n{script}\n')
+    path.chmod(0o755)
+    return path
+
+
+HALF = 'for last; do :; done; g++ "$@" && truncate -s 100 "$last"'
+
+
+@pytest.mark.parametrize(("script", "words"), [
+    ("exit 0", r"the C\+\+ compiler ended with success, but its result unit0\.o is missing"),
+    ("exit 3", r"the C\+\+ compiler failed with exit status 3: the message says why"),
+    ("sleep 600", r"the C\+\+ compiler did not end within 2 s and was ended.*INTAGLIO_TOOL_SECONDS"),
+    (f"case $* in *-shared*) {HALF};; *) exec g++ \"$@\";; esac", r"result dut\.so cannot be loaded"),
+])  # fmt: skip
+def test_a_compiler_that_misbehaves_is_told_and_nothing_of_it_is_kept(
+    script: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rtl, cache = stage(tmp_path / "design"), tmp_path / "cache"
+    monkeypatch.setenv("CXX", str(stand_in(tmp_path, "c++", script)))
+    if "sleep" in script:  # Yosys, which comes first, must not take longer
+        monkeypatch.setattr(tools, "yosys", lambda script, cwd, makes: (cwd / "dut.cc").write_text("int main;"))
+        monkeypatch.setenv("INTAGLIO_TOOL_SECONDS", "2")
+    with pytest.raises(ToolError, match=words):
+        build(rtl, "cxxrtl", cache=cache)
+    assert [path.suffix for path in (cache / "simulators").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize(("script", "words"), [
+    ("exit 0", r"Verilator ended with success, but its result Vdut\.h is missing"),
+    ("mkdir obj; echo > obj/Vdut.h", r"result Vdut\.cpp is missing"),
+    ("echo '%Error: no'; exit 1", r"Verilator failed with exit status 1.*\n%Error: no"),
+])  # fmt: skip
+def test_a_verilator_that_misbehaves_is_told(
+    script: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rtl = stage(tmp_path / "design")
+    stand_in(tmp_path, "verilator_bin", script)
+    monkeypatch.setattr(tools, "verilator_root", lambda: tmp_path)
+    with pytest.raises(ToolError, match=words):
+        build(rtl, cache=tmp_path / "cache")

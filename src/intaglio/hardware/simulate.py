@@ -333,6 +333,12 @@ def _once(kind: str, make: Callable[[Path], None], cache: Path | None, *parts: o
     return cached(kind, key, make, cache)
 
 
+def _try(work: Path, arguments: list[str]) -> None:
+    """Use what was compiled once: half of it, kept, would fail every design."""
+    tools.compile_cpp(arguments, work, "trial")
+    (work / "trial").unlink()
+
+
 def _runtime(include: Path, cache: Path | None) -> Path:
     """Verilator's run-time library, compiled once per version and compiler."""
     flags = _verilated_flags(include, 2)
@@ -340,6 +346,7 @@ def _runtime(include: Path, cache: Path | None) -> Path:
     def make(work: Path) -> None:
         for name in _RUNTIME:
             tools.compile_cpp([*flags, "-c", str(include / name)], work, f"{name}.o")
+        _try(work, ["-shared", *(f"{name}.o" for name in _RUNTIME), "-pthread", "-latomic"])
 
     return _once("runtime", make, cache, flags)
 
@@ -350,5 +357,6 @@ def _headers(include: Path, flags: list[str], cache: Path | None) -> Path:
     def make(work: Path) -> None:
         (work / _COMMON).write_text("".join(f"#include <{name}>\n" for name in _HEADERS), encoding="utf-8")
         tools.compile_cpp([*flags, "-x", "c++-header", _COMMON], work, f"{_COMMON}.gch")
+        _try(work, [*flags, "-include", _COMMON, "-I.", "-c", "-x", "c++", os.devnull])
 
     return _once("headers", make, cache, flags, _HEADERS)

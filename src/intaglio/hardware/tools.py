@@ -22,6 +22,7 @@ _TAIL_LINES = 12
 _LITTLE = 1 << 16  # bytes: a disk with less room is full
 _QUICK = 60.0  # seconds for what answers at once
 _COMPILER_REMEDY = "install a C++20 compiler, for example `apt-get install g++`, or set CXX"
+_COMPILE_REMEDY = f"the message says why; where it is the compiler, {_COMPILER_REMEDY}"
 
 # Runs a YoWASP program with only its working directory mounted, as "/": so it works anywhere (by default the
 # sandbox cannot see /tmp), reads nothing but the files copied there, and relative names stay relative.
@@ -109,7 +110,7 @@ def _shortage(output: str, cwd: Path, status: int | None = None) -> str:
 
 def _free(directory: Path) -> int:
     """Bytes that may still be written to the disk of a directory."""
-    found = os.statvfs(directory)
+    found = os.statvfs(next(place for place in (directory, *directory.parents) if place.exists()))
     return found.f_bavail * found.f_frsize
 
 
@@ -165,7 +166,7 @@ def compiler_version(path: str) -> str:
 
 def compile_cpp(arguments: list[str], cwd: Path, makes: str) -> None:
     """Run the C++ compiler to make the file `makes`."""
-    run([compiler(), *arguments, "-o", makes], cwd, "the C++ compiler", _COMPILER_REMEDY, makes=[makes])
+    run([compiler(), *arguments, "-o", makes], cwd, "the C++ compiler", _COMPILE_REMEDY, makes=[makes])
 
 
 def load_library(path: Path) -> None:
