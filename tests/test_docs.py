@@ -7,6 +7,7 @@ import pytest
 
 from intaglio.measure import NAMES
 from intaglio.run.job import load_job
+from intaglio.twin import table
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -38,6 +39,11 @@ def test_recipes_in_the_pages_load(tmp_path):
 def test_python_in_the_pages_is_python(page):
     for block in blocks(page, "python"):
         compile(block, page.name, "exec")
+
+
+def test_the_table_of_layers_is_the_one_that_refuses():
+    text = (ROOT / "docs" / "howto" / "own_network.md").read_text()
+    assert text.partition("table -->\n")[2] == table.page()
 
 
 def test_the_table_of_names_is_complete():

@@ -13,7 +13,7 @@ from intaglio.twin import replacements as use
 from intaglio.twin.lower import lower, shapes_of
 from intaglio.twin.quantise import on_trial
 from intaglio.twin.quantizers import ActivationQuantizer
-from intaglio.twin.refuse import located, refusal, require_one_stream
+from intaglio.twin.refuse import located, refusal, require_one_stream, require_sizes
 from intaglio.twin.trace import trace
 
 TRIAL_BITS = 8
@@ -45,6 +45,7 @@ def checked(model: nn.Module, example: Tensor) -> nn.Module:
 
 def _try(model: nn.Module, example: Tensor) -> None:
     """Quantise a copy, lower it and carve it."""
+    require_sizes(model)
     copied = copy.deepcopy(model)
     traced = trace(copied).eval()
     require_one_stream(traced)

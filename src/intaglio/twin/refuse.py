@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import nn
 from torch.fx import GraphModule, Node
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from intaglio.ir.errors import IntaglioError, UnsupportedLayer
 from intaglio.twin.flat import is_reshape, module_of
 from intaglio.twin.modules import ArgMax
-from intaglio.twin.replacements import ONE_RESULT, ONE_TENSOR, Call, Remedy
+from intaglio.twin.replacements import ONCE, ONE_RESULT, ONE_TENSOR, PARTS, Call, Remedy
 from intaglio.twin.source import form, place, written
 from intaglio.twin.supported import ANYTHING_ELSE, row_of, row_of_form
 
@@ -33,6 +34,8 @@ def refusal(where: str, problem: str, remedy: Remedy, call: Call = NO_CALL) -> U
 def require_layer(gm: GraphModule, node: Node, shapes: Shapes) -> None:
     """Raise UnsupportedLayer where the table of supported layers knows that a module call has no integer form."""
     layer = module_of(gm, node)
+    if layer is not None and type(layer).forward is nn.Module.forward:
+        raise refusal(place(gm, node), "has no forward pass", PARTS)
     row = None if layer is None else row_of(type(layer))
     if layer is None or row is None:
         return
@@ -67,6 +70,13 @@ def require_data(gm: GraphModule, node: Node, constants: set[Node]) -> None:
     """Raise UnsupportedLayer for a layer that reads a parameter of the network in place of an activation."""
     if any(source in constants for source in node.all_input_nodes):
         raise refusal(place(gm, node), _CONSTANTS, ANYTHING_ELSE)
+
+
+def require_sizes(model: nn.Module) -> None:
+    """Raise UnsupportedLayer for a lazy layer whose sizes are not known yet."""
+    for name, module in model.named_modules():
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[arg-type]
+            raise refusal(f"{name} ({type(module).__name__})", "its sizes are not known yet", ONCE)
 
 
 def require_one_stream(gm: GraphModule) -> None:

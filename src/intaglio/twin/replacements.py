@@ -263,6 +263,8 @@ ONE_TENSOR = Remedy(
     lambda call: pointwise(call, call.channels),
     equal=True,
 )
+PARTS = Remedy("call its parts in the forward pass of the network", just("nn.Identity()"))
+ONCE = Remedy("call the network once with data, which sets its sizes", just("network(data)"))
 ONE_RESULT = Remedy(
     "return one tensor, joined along the channels, and split it afterwards", just("torch.cat([x, x], 1)"), equal=True
 )

@@ -83,6 +83,12 @@ def _even_same(call: Call) -> bool:
     return layer.padding == "same" and any(taps % 2 for taps in reach)
 
 
+def _along_channels(call: Call) -> bool:
+    """Whether a softmax runs over axis 1; torch's own choice of an axis is the first for signals."""
+    dim = getattr(call.layer, "dim", None)
+    return dim == 1 or (dim == -1 and len(call.shape) == 1) or (dim is None and len(call.shape) != 2)
+
+
 def _not_one(call: Call) -> bool:
     sizes = getattr(call.layer, "output_size", 1)
     wanted = sizes if isinstance(sizes, tuple | list) else (sizes,) * call.axes
@@ -269,7 +275,7 @@ SUPPORTED = (
             Restriction(
                 "is only supported as the last layer, along axis 1, where it is left out",
                 use.UNIT_CLIP,
-                lambda call: not call.last or getattr(call.layer, "dim", None) not in (None, 1, -1),
+                lambda call: not call.last or not _along_channels(call),
             ),
         ),
         note="the network gives the logits",
