@@ -12,6 +12,7 @@ CLAIMS = {
     "area_per_mac": "look-up tables of a multiply-accumulate on ECP5 by number format, portable and bound",
     "throughput_by_width": "images per second of one network on ECP5 and ZU7EV by bits, placed points, the CPU beside",
     "nngen": "area and cycles of the int8 jet MLP on ECP5 beside NNgen",
+    "growth": "processor time of carving, timing and folding over the size of a network, and of ResNets",
     "equality": "PyTorch = Graph = simulated hardware on MNIST, and modelled = simulated cycles",
     "format_equality": "every method, alone and in ordered pairs: PyTorch = Graph = simulated hardware (= netlist)",
     "qonnx_tfc": "the public QONNX networks TFC as integers: every output bit on MNIST beside qonnx",

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.random_graphs import RandomGraph
 
+from intaglio.cost.cycles import Unrolled, pace, schedule
 from intaglio.hardware.design import Design, Fold, carve
 from intaglio.ir import ops
 from intaglio.ir.errors import DesignError
@@ -110,3 +111,40 @@ def test_sized_fifos_keep_every_interval_short(seed: int) -> None:
     design = carve(made.graph, made.folding)
     distances = np.diff(design.timing(design.warm_up + 24).last_out)[-24:]
     assert set(distances.tolist()) == {design.interval}
+
+
+@pytest.mark.parametrize("seed", [7, 43, 50047, *range(60, 72)])
+def test_frames_that_repeat_are_those_that_unrolling_gives(seed: int) -> None:
+    made, frames = RandomGraph(seed), 70
+    design = carve(made.graph, made.folding)
+    run = Unrolled(design.units, design.streams, design.source, design.sink)
+    for _ in range(frames // 10):
+        run.unroll(10)
+    timing = schedule(design.units, design.streams, design.source, design.sink, frames)
+    assert (list(timing.first_in), list(timing.last_out)) == (run.first_in, run.last_out)
+    assert pace(design.units, design.streams, design.source, design.sink, frames) == timing.interval
+
+
+def test_a_guess_that_is_too_late_is_taken_back() -> None:
+    """Frames unrolled one by one are guessed from the ones before; unrolled at once they are not."""
+    design = carve(residual())
+    one, all_at_once = (Unrolled(design.units, design.streams, design.source, design.sink) for _ in range(2))
+    for _ in range(9):
+        one.unroll(1)
+    all_at_once.unroll(9)
+    assert (one.first_in, one.last_out) == (all_at_once.first_in, all_at_once.last_out)
+
+
+def test_a_deadlocked_run_holds_no_frame_that_does_not_end() -> None:
+    design = carve(residual())
+    timing = design.with_depths({design.forks[0].name: (1, 1)}).timing(3)
+    assert not timing.finished
+    assert timing.last_out == ()
+
+
+def test_operations_of_a_layer_follow_each_other() -> None:
+    design = carve(dense(24, 8), {"fc0": Fold(simd=4, pe=2)})
+    starts, durations = design.operations(3)["fc0"].T
+    assert durations.tolist() == [6] * 4 * 3
+    assert (np.diff(starts) >= durations[:-1]).all()
+    assert starts[4] - starts[0] == design.interval

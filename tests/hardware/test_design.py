@@ -78,6 +78,19 @@ def test_the_area_budget_buys_the_shortest_interval() -> None:
     assert not affordable
 
 
+def test_lanes_without_multiplier_blocks_are_priced_as_what_they_are() -> None:
+    """8 x 8 bits take more look-up tables than a block is worth: the same budget buys fewer lanes."""
+    random, builder = np.random.default_rng(1), Builder()
+    wire = builder.add("x", ops.Input(Type((16,), (0, 255))))
+    graph = builder.graph((builder.add("fc", ops.MatMul(random.integers(-127, 128, (16, 16))), wire),))
+    priced = {dsp: {o.fold: o.area for o in layer_options(graph, dsp)["fc"]} for dsp in (True, False)}
+    assert all(priced[False][fold] > area for fold, area in priced[True].items())
+    budget = fold_for_interval(graph, 16).area
+    assert fold_for_area(graph, budget).bound == 16
+    assert fold_for_area(graph, budget, dsp=False).bound > 16
+    assert fold_for_area(graph, budget, dsp=False).area <= budget
+
+
 def test_too_small_a_budget_says_by_how_much() -> None:
     with pytest.raises(DesignError, match="more than the budget of 10"):
         fold_for_area(small(), 10)

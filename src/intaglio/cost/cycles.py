@@ -2,20 +2,29 @@
 
 Every unit has a closed form: when an input beat may enter (buffer space), when an operation may start (the rows it
 waits for, a credit), how long it runs, when its result leaves. All are maxima of earlier times plus constants, so
-composing them over the network is a max-plus recurrence over the beats of a few frames. It is exact for a source that
-is always valid and a sink that is always ready, and since the units form a Kahn network with bounded buffers, a frame
-that finishes here finishes under any stalls: a deadlock shows up as a recurrence that stops.
+composing them over the network is a max-plus recurrence over the beats of a few frames (`cost.actors`). It is exact for
+a source that is always valid and a sink that is always ready, and since the units form a Kahn network with bounded
+buffers, a frame that finishes here finishes under any stalls: a deadlock shows up as a recurrence that stops.
+
+Frames are unrolled until they repeat. Maxima and sums do not expand distances: where, for as many frames as any
+equation looks back, every beat came exactly as much later than the same beat `cycle` frames before, it will for ever.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
+from intaglio.cost.actors import Actor, Collect, Drain, Join, Link, Narrow, Operate, Split
 from intaglio.hardware.issuers import Add, Concat, Gate, Window
-from intaglio.hardware.units import AnyUnit, Fork, Stream, Unit, Width
+from intaglio.hardware.memory import IntArray
+from intaglio.hardware.units import UNSIZED, AnyUnit, Fork, Stream, Unit, Width, streams_of
 
 PERIOD = 12  # distances between frames that are looked at once the pipeline is full
+CHUNK = 256  # beats of the busiest stream that are worth unrolling at once
+HOPE = 6  # rounds of updates from what may be too late; from too early they converge sooner
+PATIENCE = 24  # rounds of updates before the network is suspected of a deadlock
 
 
 def longest_interval(last_out: Iterable[int]) -> int:
@@ -24,246 +33,15 @@ def longest_interval(last_out: Iterable[int]) -> int:
     return max(b - a for a, b in pairwise(recent))
 
 
-@dataclass
-class _Link:
-    """Beat times of one stream: `offers[j]` the producer can present beat j from, `moved[j]` it is transferred in."""
-
-    offers: list[int] = field(default_factory=list[int])
-    moved: list[int] = field(default_factory=list[int])
-
-
-class _Actor(ABC):
-    """A unit unrolled in time. `step` goes as far as the known times allow and says whether it went anywhere."""
-
-    def __init__(self, inputs: Sequence[_Link], outputs: Sequence[_Link]) -> None:
-        self.inputs, self.outputs = list(inputs), list(outputs)
-
-    @abstractmethod
-    def step(self) -> bool: ...
-
-
-class _WindowActor(_Actor):
-    def __init__(self, unit: Unit, window: Window, inputs: Sequence[_Link], outputs: Sequence[_Link]) -> None:
-        super().__init__(inputs, outputs)
-        self.window, self.depth, self.latency = window, unit.depth, unit.latency
-        self.row_durations = window.durations * window.out_width
-        self.complete: list[int] = []  # cycle in which each input row's last beat moved
-        self.free: list[int] = []  # first cycle in which each input row's space counts as free
-        self.row = self.operation = self.clock = 0
-        self.starts: list[int] = []
-
-    def step(self) -> bool:
-        return self._load() | self._run()
-
-    def _load(self) -> bool:
-        link, per_row, rows = self.inputs[0], self.window.row_beats, self.window.rows
-        first = len(link.moved)
-        last = link.moved[-1] if link.moved else -1
-        for beat in range(first, len(link.offers)):
-            row = beat // per_row
-            if row - rows >= len(self.free):
-                break
-            last = max(link.offers[beat], last + 1, self.free[row - rows] if row >= rows else 0)
-            link.moved.append(last)
-            if (beat + 1) % per_row == 0:
-                self.complete.append(last)
-        return len(link.moved) > first
-
-    def _run(self) -> bool:
-        progress = False
-        while self._run_row():
-            progress = True
-        return progress
-
-    def _run_row(self) -> bool:
-        """Advance within one output row; True when the row was finished."""
-        window = self.window
-        frame, oy = divmod(self.row, window.out_height)
-        needed = frame * window.height + window.needed[oy]
-        if len(self.complete) < needed:
-            return False
-        clock = max(self.clock, self.complete[needed - 1] + 1) if needed else self.clock
-        offers, moved = self.outputs[0].offers, self.outputs[0].moved
-        emitted, credit_lag, tail = len(offers), self.depth, self.latency + 1
-        for index in range(self.operation, len(self.row_durations)):
-            if emitted >= credit_lag:
-                if emitted - credit_lag >= len(moved):
-                    self.operation, self.clock = index, clock
-                    return False
-                clock = max(clock, moved[emitted - credit_lag] + 1)
-            self.starts.append(clock)
-            clock += self.row_durations[index]
-            offers.append(clock - 1 + tail)
-            emitted += 1
-        self.operation, self.clock = 0, clock
-        released = window.released
-        self.free += [clock] * (released[oy] - (released[oy - 1] if oy else 0))
-        self.row += 1
-        return True
-
-
-class _GateActor(_Actor):
-    def __init__(self, unit: Unit, gate: Gate, inputs: Sequence[_Link], outputs: Sequence[_Link]) -> None:
-        super().__init__(inputs, outputs)
-        self.beats, self.depth, self.latency = gate.beats, unit.depth, unit.latency
-
-    def step(self) -> bool:
-        link, out = self.inputs[0], self.outputs[0]
-        first = len(link.moved)
-        last = link.moved[-1] if link.moved else -1
-        for beat in range(first, len(link.offers)):
-            group, position = divmod(beat, self.beats)
-            earliest = max(link.offers[beat], last + 1)
-            if position == 0 and group >= self.depth:
-                if group - self.depth >= len(out.moved):
-                    break
-                earliest = max(earliest, out.moved[group - self.depth] + 1)
-            last = earliest
-            link.moved.append(last)
-            if position == self.beats - 1:
-                out.offers.append(last + self.latency + 1)
-        return len(link.moved) > first
-
-
-class _JoinActor(_Actor):
-    """`ig_add` takes a beat from both streams at once; `ig_concat` from one of them, in a fixed pattern."""
-
-    def __init__(
-        self, unit: Unit, pattern: Sequence[tuple[int, ...]], inputs: Sequence[_Link], outputs: Sequence[_Link]
-    ) -> None:
-        super().__init__(inputs, outputs)
-        self.pattern, self.depth, self.latency = pattern, unit.depth, unit.latency
-        self.clock = 0
-
-    def step(self) -> bool:
-        out = self.outputs[0]
-        first = len(out.offers)
-        while True:
-            beat = len(out.offers)
-            links = [self.inputs[i] for i in self.pattern[beat % len(self.pattern)]]
-            if any(len(link.offers) <= len(link.moved) for link in links):
-                break
-            earliest = max(self.clock, *(link.offers[len(link.moved)] for link in links))
-            if beat >= self.depth:
-                if beat - self.depth >= len(out.moved):
-                    break
-                earliest = max(earliest, out.moved[beat - self.depth] + 1)
-            for link in links:
-                link.moved.append(earliest)
-            self.clock = earliest + 1
-            out.offers.append(earliest + self.latency + 1)
-        return len(out.offers) > first
-
-
-class _ForkActor(_Actor):
-    def __init__(self, fork: Fork, inputs: Sequence[_Link], outputs: Sequence[_Link]) -> None:
-        super().__init__(inputs, outputs)
-        self.depths = fork.depths
-
-    def step(self) -> bool:
-        link = self.inputs[0]
-        first = len(link.moved)
-        last = link.moved[-1] if link.moved else -1
-        for beat in range(first, len(link.offers)):
-            earliest = max(link.offers[beat], last + 1)
-            waits = [(out.moved, beat - depth) for out, depth in zip(self.outputs, self.depths, strict=True)]
-            if any(slot >= len(moved) for moved, slot in waits):
-                break
-            last = max(earliest, *(moved[slot] + 1 if slot >= 0 else 0 for moved, slot in waits))
-            link.moved.append(last)
-            for out in self.outputs:
-                out.offers.append(last + 1)
-        return len(link.moved) > first
-
-
-class _WidenActor(_Actor):
-    """`ig_width` upwards: the last beat of a word waits until the output register is empty."""
-
-    def __init__(self, ratio: int, inputs: Sequence[_Link], outputs: Sequence[_Link]) -> None:
-        super().__init__(inputs, outputs)
-        self.ratio = ratio
-
-    def step(self) -> bool:
-        link, out = self.inputs[0], self.outputs[0]
-        first = len(link.moved)
-        last = link.moved[-1] if link.moved else -1
-        for beat in range(first, len(link.offers)):
-            word, position = divmod(beat, self.ratio)
-            earliest = max(link.offers[beat], last + 1)
-            if position == self.ratio - 1:
-                if word - 1 >= len(out.moved):
-                    break
-                last = max(earliest, out.moved[word - 1] + 1) if word else earliest
-                out.offers.append(last + 1)
-            else:
-                last = earliest
-            link.moved.append(last)
-        return len(link.moved) > first
-
-
-class _NarrowActor(_Actor):
-    """`ig_width` downwards: a FIFO of two words, then one slice per beat."""
-
-    def __init__(self, ratio: int, inputs: Sequence[_Link], outputs: Sequence[_Link]) -> None:
-        super().__init__(inputs, outputs)
-        self.ratio = ratio
-
-    def step(self) -> bool:
-        link, out = self.inputs[0], self.outputs[0]
-        first = len(link.moved)
-        last = link.moved[-1] if link.moved else -1
-        for beat in range(first, len(link.offers)):
-            slot = (beat - 1) * self.ratio - 1
-            if slot >= len(out.moved):
-                break
-            last = max(link.offers[beat], last + 1, out.moved[slot] + 1 if slot >= 0 else 0)
-            link.moved.append(last)
-            out.offers += [last + 1] * self.ratio
-        return len(link.moved) > first
-
-
-class _SinkActor(_Actor):
-    def step(self) -> bool:
-        link = self.inputs[0]
-        first = len(link.moved)
-        last = link.moved[-1] if link.moved else -1
-        for offer in link.offers[first:]:
-            last = max(offer, last + 1)
-            link.moved.append(last)
-        return len(link.moved) > first
-
-
-def _actor(unit: AnyUnit, links: Sequence[_Link], streams: Sequence[Stream]) -> _Actor:
-    if isinstance(unit, Fork):
-        return _ForkActor(unit, [links[unit.input]], [links[i] for i in unit.outputs])
-    if isinstance(unit, Width):
-        ends = [links[unit.input]], [links[unit.output]]
-        wide, narrow = streams[unit.output].lanes, streams[unit.input].lanes
-        return _WidenActor(wide // narrow, *ends) if wide > narrow else _NarrowActor(narrow // wide, *ends)
-    ends = [links[i] for i in unit.inputs], [links[unit.output]]
-    match unit.issuer:
-        case Window():
-            return _WindowActor(unit, unit.issuer, *ends)
-        case Gate():
-            return _GateActor(unit, unit.issuer, *ends)
-        case Add():
-            return _JoinActor(unit, [(0, 1)], *ends)
-        case Concat(words=(a, b)):
-            return _JoinActor(unit, [(0,)] * a + [(1,)] * b, *ends)
-
-
 @dataclass(frozen=True)
 class Timing:
     """Times of a saturated run from reset: cycle numbers, the first input beat being accepted in cycle `first_in[0]`.
 
-    `activity` holds (start, duration) of every operation; `occupancy[s]` is the most beats that ever waited in
-    stream s between being offered and being taken.
+    A run that deadlocks is not `finished` and holds the frames before.
     """
 
     first_in: tuple[int, ...]
     last_out: tuple[int, ...]
-    activity: dict[str, tuple[tuple[int, int], ...]]
-    occupancy: tuple[int, ...]
     finished: bool
 
     @property
@@ -282,40 +60,177 @@ class Timing:
 
 
 def schedule(units: Sequence[AnyUnit], streams: Sequence[Stream], source: int, sink: int, frames: int) -> Timing:
-    """Unroll `frames` frames of the network formed by `units`, always fed and always drained."""
-    links = [_Link() for _ in streams]
-    beats = streams[source].beats
-    links[source].offers = [0] * (beats * frames)
-    actors = [_actor(unit, links, streams) for unit in units] + [_SinkActor([links[sink]], [])]
-    while sum(actor.step() for actor in actors):
-        pass
-    out, per_frame = links[sink].moved, streams[sink].beats
-    done = len(out) // per_frame
-    activity = {
-        unit.name: _activity(actor) for unit, actor in zip(units, actors, strict=False) if isinstance(unit, Unit)
-    }
+    """Times of `frames` frames of the network formed by `units`, always fed and always drained."""
+    run = Unrolled(units, streams, source, sink)
+    cycle = run.unroll_until_periodic(frames, run.actors)
     return Timing(
-        tuple(links[source].moved[::beats][:done]),
-        tuple(out[per_frame - 1 :: per_frame]),
-        activity,
-        tuple(_occupancy(link) for link in links),
-        done == frames,
+        tuple(_continued(run.first_in, cycle, frames)), tuple(_continued(run.last_out, cycle, frames)), not run.stuck
     )
 
 
-def _occupancy(link: _Link) -> int:
-    """Most beats waiting at once: beat j, taken in moved[j], waits with all those offered until then."""
-    most, offered = 0, 0
-    for taken, time in enumerate(link.moved):
-        while offered < len(link.offers) and link.offers[offered] <= time:
-            offered += 1
-        most = max(most, offered - taken)
-    return most
+def pace(units: Sequence[AnyUnit], streams: Sequence[Stream], source: int, sink: int, frames: int) -> int | None:
+    """The interval that `schedule` finds over so many frames, or None for a deadlock.
+
+    Sooner known than all times: units that run ahead of the sink, into buffers that fill slowly, do not matter.
+    """
+    run = Unrolled(units, streams, source, sink)
+    cycle = run.unroll_until_periodic(frames, None)
+    return None if run.stuck else longest_interval(_continued(run.last_out, cycle, frames))
 
 
-def _activity(actor: _Actor) -> tuple[tuple[int, int], ...]:
-    """(start, duration) of every operation of an actor."""
-    if isinstance(actor, _WindowActor):
-        durations = actor.row_durations
-        return tuple((start, durations[i % len(durations)]) for i, start in enumerate(actor.starts))
-    return tuple((time, 1) for time in actor.inputs[0].moved)
+def operations(
+    units: Sequence[AnyUnit], streams: Sequence[Stream], source: int, sink: int, frames: int
+) -> dict[str, IntArray]:
+    """(start, duration) of every operation of every Unit over `frames` frames, by the unit's name."""
+    run = Unrolled(units, streams, source, sink)
+    run.unroll(frames)
+    return {unit.name: run.operations(unit) for unit in units if isinstance(unit, Unit)}
+
+
+def _continued(times: list[int], cycle: int | None, frames: int) -> list[int]:
+    """`times` of all frames, of which the last `cycle` repeat as the ones before did."""
+    if cycle is None:
+        return times
+    times = times.copy()
+    shift = times[-1] - times[-1 - cycle]
+    while len(times) < frames:
+        times.append(times[-cycle] + shift)
+    return times
+
+
+class Unrolled:
+    """A network unrolled over more and more frames."""
+
+    def __init__(self, units: Sequence[AnyUnit], streams: Sequence[Stream], source: int, sink: int) -> None:
+        used = {source, sink, *(s for unit in units for ends in streams_of(unit) for s in ends)}
+        self.links = {s: Link(streams[s].beats) for s in used}
+        self.source, self.sink = self.links[source], self.links[sink]
+        self.by_unit: dict[str, tuple[Actor, ...]] = {u.name: _actors(u, self.links) for u in units}
+        self.actors = [a for actors in self.by_unit.values() for a in actors] + [Drain(self.sink)]
+        self.all_links = list({id(link): link for a in self.actors for link in (*a.inputs, *a.outputs)}.values())
+        self.memory = max(actor.memory for actor in self.actors)
+        self.frames, self.stuck = 0, False
+
+    def unroll(self, frames: int) -> None:
+        """Solve `frames` more frames; `stuck` when they deadlock."""
+        for link in self.all_links:
+            link.extend(frames)
+        self.source.offers[:] = 0
+        rounds = 0
+        while self._update_once():
+            rounds += 1
+            if rounds == HOPE:
+                self._restart(frames)
+            if rounds == PATIENCE and not self._alive():
+                self.stuck = True
+                return
+        self.frames += frames
+
+    def _restart(self, frames: int) -> None:
+        for link in self.all_links:
+            link.restart(frames)
+        self.source.offers[:] = 0
+
+    def _update_once(self) -> bool:
+        """Update every actor that is stale, downstream and then upstream."""
+        busy = False
+        for order in (self.actors, reversed(self.actors)):
+            for actor in order:
+                if actor.stale:
+                    actor.update()
+                    busy = True
+        return busy
+
+    def _alive(self) -> bool:
+        """Whether every beat gets through, whenever it may be.
+
+        Counts, for each stream, the beats that are offered once all before them are taken, and those that are taken
+        once they are offered.
+        """
+        offered, taken = ({id(link): self.frames * link.beats for link in self.all_links} for _ in range(2))
+        offered[id(self.source)] = self.source.end
+        before, now = -1, 0
+        while now > before:
+            for actor in self.actors:
+                given, room = [offered[id(link)] for link in actor.inputs], [taken[id(link)] for link in actor.outputs]
+                for i, link in enumerate(actor.inputs):
+                    taken[id(link)] = actor.reach([*given[:i], UNSIZED, *given[i + 1 :]], room)[0][i]
+                for i, link in enumerate(actor.outputs):
+                    offered[id(link)] = actor.reach(given, [*room[:i], UNSIZED, *room[i + 1 :]])[1][i]
+            before, now = now, sum(offered.values()) + sum(taken.values())
+        return offered[id(self.sink)] >= self.sink.end
+
+    def unroll_until_periodic(self, frames: int, everything: Sequence[Actor] | None) -> int | None:
+        """Unroll until the rest of `frames` frames is known: in how many frames it repeats, or None for all of them.
+
+        Without `everything` only the times of the sink need repeat.
+        """
+        chunk = max(CHUNK // max(link.beats for link in self.all_links), 1)
+        while self.frames < frames and not self.stuck:
+            self.unroll(min(chunk, frames - self.frames))
+            cycle = None if self.stuck else self._cycle(everything is not None)
+            if cycle is not None:
+                return cycle
+        return None
+
+    def _cycle(self, everything: bool) -> int | None:
+        last = np.array(self.last_out)
+        for cycle in range(1, min(PERIOD, self.frames - self.memory - 1) + 1):
+            recent = last[-self.memory - cycle :]
+            shifts = set((recent[cycle:] - recent[:-cycle]).tolist())
+            if len(shifts) == 1 and self._repeats(cycle, shifts.pop(), everything):
+                return cycle
+        return None
+
+    def _repeats(self, cycle: int, shift: int, everything: bool) -> bool:
+        """Whether each stream moves a constant time later every `cycle` frames: at most, or exactly, `shift`."""
+        for link in self.all_links:
+            span = self.memory * link.beats
+            late = link.moved[link.end - span : link.end] - link.moved[link.end - span - cycle * link.beats :][:span]
+            first = int(late[0])
+            if first > shift or (everything and first != shift) or (late != first).any():
+                return False
+        return True
+
+    @property
+    def last_out(self) -> list[int]:
+        """Cycles in which the last beats of the frames leave."""
+        beats = self.sink.beats
+        return self.sink.moved[beats - 1 : self.frames * beats : beats].tolist()
+
+    @property
+    def first_in(self) -> list[int]:
+        """Cycles in which the first beats of the frames enter."""
+        return self.source.moved[: self.frames * self.source.beats : self.source.beats].tolist()
+
+    def operations(self, unit: Unit) -> IntArray:
+        """(start, duration) of every operation of `unit`."""
+        last = self.by_unit[unit.name][-1]
+        if isinstance(last, Operate):
+            durations = np.tile(last.durations, self.frames)
+            return np.stack([last.starts[: len(durations)], durations], axis=1)
+        starts = last.inputs[0].moved[: last.inputs[0].end]
+        return np.stack([starts, np.ones_like(starts)], axis=1)
+
+
+def _actors(unit: AnyUnit, links: dict[int, Link]) -> tuple[Actor, ...]:
+    if isinstance(unit, Fork):
+        return (Split(unit.depths, links[unit.input], [links[i] for i in unit.outputs]),)
+    if isinstance(unit, Width):
+        source, out = links[unit.input], links[unit.output]
+        if source.beats > out.beats:
+            ratio = source.beats // out.beats
+            return (Collect(source, out, ratio, depth=1, gate=ratio - 1, lag=1, delay=1),)
+        return (Narrow(out.beats // source.beats, source, out),)
+    inputs, out, issuer = [links[i] for i in unit.inputs], links[unit.output], unit.issuer
+    match issuer:
+        case Window():
+            rows = Link(issuer.height)
+            ring = Collect(inputs[0], rows, issuer.row_beats, depth=issuer.rows, gate=0, lag=0, delay=0)
+            return ring, Operate(issuer, unit.depth, unit.latency, rows, out)
+        case Gate():
+            return (Collect(inputs[0], out, issuer.beats, unit.depth, gate=0, lag=1, delay=unit.latency + 1),)
+        case Add():
+            return (Join(None, unit.depth, unit.latency, inputs, out),)
+        case Concat():
+            return (Join(issuer.words, unit.depth, unit.latency, inputs, out),)

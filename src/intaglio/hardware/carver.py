@@ -21,14 +21,13 @@ from intaglio.hardware.issuers import Add, Concat, Gate, Issuer, Window
 from intaglio.hardware.memory import IntArray, signed_bits
 from intaglio.hardware.products import FloatCode, float_code, float_product, product
 from intaglio.hardware.stages import AlignStage, ArgMaxStage, PoolStage, Stage
-from intaglio.hardware.units import AnyUnit, Fold, Fork, Stream, Unit, Width
+from intaglio.hardware.units import UNSIZED, AnyUnit, Fold, Fork, Stream, Unit, Width
 from intaglio.ir import ops
 from intaglio.ir.errors import DesignError
 from intaglio.ir.graph import Graph, Node
 
 ELEMENTWISE = (ops.Requantize, ops.Threshold, ops.Lookup)
 WIDEST_WINDOW = 30  # bits of a value in ig_window, whose padding is a 32-bit parameter
-UNSIZED = 1 << 15  # depth of a fork's FIFOs until they are sized
 
 
 @dataclass
@@ -129,8 +128,8 @@ class Carver:
 
     def _input(self, index: int) -> Route:
         node = self.graph.nodes[index]
-        users = [n for n in self.graph.nodes if index in n.inputs]
-        flat = len(users) == 1 and isinstance(users[0].op, ops.Reshape)
+        users = self.graph.users(index)
+        flat = len(users) == 1 and isinstance(self.graph.nodes[users[0]].op, ops.Reshape)
         pixels, channels, order = _layout((node.type.size,) if flat else node.type.shape)
         lanes = self._input_lanes(index, channels)
         route = Route(self._stream(lanes, node.type.bits, node.type.signed, pixels, channels), order, pixels, channels)
@@ -143,7 +142,7 @@ class Carver:
             node = self.graph.nodes[index]
             if node.name in self.folding:
                 return gcd(self.folding[node.name].simd, channels)
-            following = [i for i, n in enumerate(self.graph.nodes) if index in n.inputs]
+            following = self.graph.users(index)
             if not following:
                 return 1
             index = following[0]
@@ -413,7 +412,7 @@ class Carver:
         """The elementwise node that alone uses node `index`, if there is one."""
         if self.uses[index] != 1 or index in self.graph.outputs:
             return None
-        user = next(i for i, n in enumerate(self.graph.nodes) if index in n.inputs)
+        user = self.graph.users(index)[0]
         return user if isinstance(self.graph.nodes[user].op, ELEMENTWISE) else None
 
 
@@ -421,8 +420,9 @@ def vector_order(graph: Graph, index: int) -> IntArray:
     """Flat IR index of each value of a wire in the order in which the hardware streams it."""
     node = graph.nodes[index]
     while len(node.type.shape) == 1 and isinstance(node.op, (*ELEMENTWISE, ops.Reshape, ops.Add)):
-        node = graph.nodes[node.inputs[0]]
-    alone = len(graph.users(graph.nodes.index(node))) == 1
+        index = node.inputs[0]
+        node = graph.nodes[index]
+    alone = len(graph.users(index)) == 1
     return np.arange(node.type.size) if isinstance(node.op, ops.Input) and alone else _layout(node.type.shape)[2]
 
 

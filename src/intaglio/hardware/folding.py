@@ -6,12 +6,14 @@ counts; cost falls as the interval grows, so bisection finds the smallest afford
 proof: no folding has a shorter interval at that cost, up to stalls between layers that `Design.interval` shows.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
 from intaglio.hardware.carve import SPARSE_WORTH, listed_beats, weight_blocks
 from intaglio.hardware.carver import vector_order
 from intaglio.hardware.design import Design, Fold, carve
+from intaglio.hardware.fifos import Progress
 from intaglio.hardware.memory import IntArray
 from intaglio.hardware.products import DSP_LUTS, Product, product
 from intaglio.ir import ops
@@ -37,9 +39,15 @@ class Choice:
     area: float
 
 
-def fold_for_interval(graph: Graph, interval: int) -> Choice:
-    """The cheapest folding whose every layer takes at most `interval` cycles per frame."""
-    options = layer_options(graph)
+Options = Mapping[str, Sequence[Option]]
+
+
+def fold_for_interval(graph: Graph, interval: int, dsp: bool = True) -> Choice:
+    """The cheapest folding whose every layer takes at most `interval` cycles per frame; `dsp` allows multipliers."""
+    return _cheapest(layer_options(graph, dsp), interval)
+
+
+def _cheapest(options: Options, interval: int) -> Choice:
     folding: dict[str, Fold] = {}
     area, bound = 0.0, 0
     for name, choices in options.items():
@@ -52,13 +60,13 @@ def fold_for_interval(graph: Graph, interval: int) -> Choice:
     return Choice(folding, bound, area)
 
 
-def fold_for_area(graph: Graph, area: float) -> Choice:
+def fold_for_area(graph: Graph, area: float, dsp: bool = True) -> Choice:
     """The folding with the shortest interval whose estimated area is at most `area` LUT4 equivalents."""
-    options = layer_options(graph)
+    options = layer_options(graph, dsp)
     slowest_fastest = max(min(o.cycles for o in choices) for choices in options.values())
     intervals = sorted({o.cycles for choices in options.values() for o in choices if o.cycles >= slowest_fastest})
     low, high = 0, len(intervals) - 1
-    smallest = fold_for_interval(graph, intervals[-1])
+    smallest = _cheapest(options, intervals[-1])
     if smallest.area > area:
         raise DesignError(
             f"the smallest folding needs about {ceil(smallest.area)} LUT4 equivalents, "
@@ -67,43 +75,43 @@ def fold_for_area(graph: Graph, area: float) -> Choice:
         )
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if fold_for_interval(graph, intervals[middle]).area <= area else (middle + 1, high)
-    return fold_for_interval(graph, intervals[low])
+        low, high = (low, middle) if _cheapest(options, intervals[middle]).area <= area else (middle + 1, high)
+    return _cheapest(options, intervals[low])
 
 
-def carve_for_interval(graph: Graph, interval: int, dsp: bool = True) -> Design:
+def carve_for_interval(graph: Graph, interval: int, dsp: bool = True, progress: Progress | None = None) -> Design:
     """The cheapest Design that is found to take at most `interval` cycles per frame.
 
     Joins can make a network slower than its slowest layer; then a proportionally shorter interval is asked of the
     layers, until the whole keeps to `interval`.
     """
-    target = interval
+    options, target = layer_options(graph, dsp), interval
     while True:
-        choice = fold_for_interval(graph, target)
-        design = carve(graph, choice.folding, dsp)
+        choice = _cheapest(options, target)
+        design = carve(graph, choice.folding, dsp, progress=progress)
         if design.interval <= interval:
             return design
         target = min(target - 1, target * interval // design.interval, choice.bound - 1)
 
 
-def layer_options(graph: Graph) -> dict[str, list[Option]]:
-    """Every Fold of every foldable node of `graph`."""
+def layer_options(graph: Graph, dsp: bool = True) -> dict[str, list[Option]]:
+    """Every Fold of every foldable node of `graph`, priced with multiplier blocks or without."""
     found: dict[str, list[Option]] = {}
     for node in graph.nodes:
         if isinstance(node.op, ops.MatMul | ops.Conv2d):
-            found[node.name] = _matmul_options(graph, node, node.op)
+            found[node.name] = _matmul_options(graph, node, node.op, dsp)
         elif isinstance(node.op, ops.MaxPool | ops.SumPool):
             found[node.name] = _pool_options(graph, node, node.op)
     return found
 
 
-def _matmul_options(graph: Graph, node: Node, op: ops.MatMul | ops.Conv2d) -> list[Option]:
+def _matmul_options(graph: Graph, node: Node, op: ops.MatMul | ops.Conv2d, dsp: bool) -> list[Option]:
     source = graph.nodes[node.inputs[0]].type
     groups = 1 if isinstance(op, ops.MatMul) else op.groups
     pixels = 1 if len(node.type.shape) == 1 else node.type.shape[1] * node.type.shape[2]
     taps = 1 if isinstance(op, ops.MatMul) else op.weight.shape[2] * op.weight.shape[3]
     inputs, outputs = source.shape[0] // groups, op.weight.shape[0] // groups
-    form, order = product(op.weight, source.bits, source.signed, dsp=True), vector_order(graph, node.inputs[0])
+    form, order = product(op.weight, source.bits, source.signed, dsp), vector_order(graph, node.inputs[0])
     options: list[Option] = []
     for simd in divisors(inputs):
         for pe in divisors(outputs):

@@ -6,6 +6,8 @@ from math import ceil
 from intaglio.hardware.issuers import Issuer, Window
 from intaglio.hardware.stages import Stage
 
+UNSIZED = 1 << 62  # depth of a fork's FIFO until it is sized: without limit
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -88,3 +90,10 @@ class Width:
 
 
 AnyUnit = Unit | Fork | Width
+
+
+def streams_of(unit: AnyUnit) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The streams that a unit takes from and those that it offers to."""
+    if isinstance(unit, Fork):
+        return (unit.input,), unit.outputs
+    return ((unit.input,), (unit.output,)) if isinstance(unit, Width) else (unit.inputs, (unit.output,))

@@ -28,6 +28,7 @@ from intaglio.methods import Recipe
 from intaglio.models import MODELS
 from intaglio.reading import read_text
 from intaglio.run.job import Job
+from intaglio.run.progress import counted
 
 CALIBRATION = 1024  # training images used for calibration
 DEVICE_SHARE = 0.6  # of a device's look-up tables, when the job names neither an interval nor an area
@@ -111,10 +112,12 @@ class State:
     def design(self) -> Design:
         """The hardware, folded for the interval, the area, or else the device that the job names."""
         hardware = self.job.hardware
-        if hardware.interval is not None:
-            return carve_for_interval(self.graph, hardware.interval, hardware.dsp)
-        area = hardware.area or DEVICE_SHARE * device(hardware.device).comb
-        return carve(self.graph, fold_for_area(self.graph, area).folding, hardware.dsp)
+        with counted("sizing FIFOs", self.progress) as progress:
+            if hardware.interval is not None:
+                return carve_for_interval(self.graph, hardware.interval, hardware.dsp, progress)
+            area = hardware.area or DEVICE_SHARE * device(hardware.device).comb
+            folding = fold_for_area(self.graph, area, hardware.dsp).folding
+            return carve(self.graph, folding, hardware.dsp, progress=progress)
 
     @cached_property
     def rtl(self) -> Rtl:

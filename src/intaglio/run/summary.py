@@ -1,13 +1,13 @@
 """From a Graph, a Design and what was measured to the plain values that the report shows."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
-from intaglio.cost.cycles import Timing
 from intaglio.hardware.design import Design
 from intaglio.hardware.issuers import Window
+from intaglio.hardware.memory import IntArray
 from intaglio.hardware.units import Unit
 from intaglio.ir import ops
 from intaglio.ir.encodings import Encoding
@@ -77,36 +77,24 @@ def cycles_per_frame(unit: Unit) -> int:
 
 def unit_rows(design: Design, frames: int = 3) -> tuple[UnitRow, ...]:
     """How busy every unit is, and when it works on the first few frames of a saturated run."""
-    timing = design.timing(frames)
-    return tuple(_unit_row(design, unit, timing) for unit in design.units if isinstance(unit, Unit))
+    found = design.operations(frames)
+    return tuple(_unit_row(design, unit, found[unit.name], frames) for unit in design.units if isinstance(unit, Unit))
 
 
-def _unit_row(design: Design, unit: Unit, timing: Timing) -> UnitRow:
-    activity = timing.activity[unit.name]
-    per_frame = max(len(activity) // max(len(timing.last_out), 1), 1)
-    cycles = sum(duration for _, duration in activity[:per_frame])
-    spans = tuple(
-        span
-        for frame in range(len(timing.last_out))
-        for span in _spans(activity[frame * per_frame : (frame + 1) * per_frame], frame, design.interval)
-    )
+def _unit_row(design: Design, unit: Unit, operations: IntArray, frames: int) -> UnitRow:
+    per_frame = operations.reshape(frames, -1, 2)
+    cycles = int(per_frame[0, :, 1].sum())
+    spans = tuple(span for frame in range(frames) for span in _spans(per_frame[frame], frame, design.interval))
     return UnitRow(unit.name, unit.issuer.module, cycles, min(cycles / design.interval, 1.0), spans=spans)
 
 
-def _spans(operations: Sequence[tuple[int, int]], frame: int, interval: int) -> Iterable[Span]:
-    """Operations that follow each other closely, drawn as one bar."""
+def _spans(operations: IntArray, frame: int, interval: int) -> Iterable[Span]:
+    """Operations (start, duration) that follow each other closely, drawn as one bar."""
     gap = max(interval // SPANS_PER_UNIT, 1)
-    start = stop = None
-    for begin, duration in operations:
-        if start is None or stop is None:
-            start, stop = begin, begin + duration
-        elif begin - stop > gap:
-            yield Span(start, stop, frame)
-            start, stop = begin, begin + duration
-        else:
-            stop = begin + duration
-    if start is not None and stop is not None:
-        yield Span(start, stop, frame)
+    starts, stops = operations[:, 0], operations.sum(axis=1)
+    breaks = np.flatnonzero(starts[1:] - stops[:-1] > gap)
+    for start, stop in zip(starts[[0, *breaks + 1]], stops[[*breaks, -1]], strict=True):
+        yield Span(int(start), int(stop), frame)
 
 
 def weight_histograms(graph: Graph) -> tuple[Histogram, ...]:
