@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from intaglio.ir import Builder, Graph, Op, Type
-from intaglio.ir.execute import exact_dtype
+from intaglio.ir.execute import exact_dtype, fastest_dtype
 from intaglio.ir.ops import (
     OPS,
     Add,
@@ -353,7 +353,7 @@ def test_execute_equals_the_reference(kind: type[Op]) -> None:
         arrays = samples(rng, types)
         expected = reference(op, arrays)
         narrow = exact_dtype(op.magnitude(*types))
-        for dtype in {narrow, np.dtype(np.float64), np.dtype(np.int64)}:
+        for dtype in {narrow, fastest_dtype(op, op.magnitude(*types)), np.dtype(np.float64), np.dtype(np.int64)}:
             for order in (np.ascontiguousarray, batch_last):
                 given = [order(a.astype(dtype)) for a in arrays]
                 kept = [a.copy() for a in given]

@@ -1,8 +1,9 @@
 """Execution of a Graph: the plan made once, then chunks that stay in cache, over threads.
 
-Every node runs in the narrowest dtype that is exact for it: float32 when no intermediate value reaches
-2**24, float64 below 2**53, else int64. Between nodes arrays are (batch, ...) views with the batch innermost
-in memory.
+Every node runs in the fastest dtype that is exact for it: float32 when no intermediate value reaches 2**24,
+float64 below 2**53 (or int32 below 2**31, for operations that shift), else int64. Sums of products that float32
+does not hold are float32 sums over ranges of channels, added up in float64. Between nodes arrays are (batch, ...)
+views with the batch innermost in memory, in the narrowest floating point that holds the wire.
 """
 
 import os
@@ -23,8 +24,8 @@ from intaglio.ir.op import Op
 from intaglio.ir.ops import Input
 from intaglio.ir.types import Array, Type
 
-_CHUNK = 3 << 19
-"""Elements of all wires of one chunk of samples."""
+_CHUNK = 1 << 20
+"""Elements that one chunk of samples needs at a time: wires still read, and what an operation needs itself."""
 _ALIGN = 16
 """Samples of a chunk are a multiple of this where they reach it: full vector registers."""
 _THREADED = 1 << 21
@@ -38,23 +39,48 @@ def exact_dtype(magnitude: int) -> "np.dtype[Any]":
     return np.dtype(np.float64) if magnitude < 2**53 else np.dtype(np.int64)
 
 
+def fastest_dtype(op: Op, magnitude: int) -> "np.dtype[Any]":
+    """The dtype to execute an operation in, exact up to this magnitude."""
+    exact = exact_dtype(magnitude)
+    return np.dtype(np.int32) if exact == np.float64 and op.in_integers and magnitude < 2**31 else exact
+
+
 @dataclass(frozen=True)
 class Step:
-    """One node to run: its inputs, its dtype, whether inputs change dtype, and the wires no longer needed."""
+    """One node to run: its inputs, the dtype it runs in and that of its wire, and the wires no longer needed."""
 
     node: int
     op: Op
     inputs: tuple[int, ...]
     dtype: "np.dtype[Any]"
-    casts: bool
+    wire: "np.dtype[Any]"
     done: tuple[int, ...]
+    parts: list[tuple[slice, Op]]
+
+    @staticmethod
+    def of(position: int, node: Node, types: Sequence[Type], done: tuple[int, ...]) -> "Step":
+        """The step of a node that reads wires of these Types."""
+        dtype, wire = fastest_dtype(node.op, node.op.magnitude(*types)), exact_dtype(node.type.largest)
+        parts = node.op.parts(*types) if dtype == np.float64 else []
+        return Step(position, node.op, node.inputs, dtype, wire, done, parts)
 
     def run(self, wires: list[Any]) -> None:
         """Execute."""
         arrays = [wires[i] for i in self.inputs]
-        if self.casts:
-            arrays = [array.astype(self.dtype, copy=False) for array in arrays]
-        wires[self.node] = self.op.execute(*arrays)
+        result = self._summed(*arrays) if self.parts else self._executed(arrays)
+        wires[self.node] = result if result.dtype == self.wire else result.astype(self.wire)
+
+    def _executed(self, arrays: list[Any]) -> Array:
+        return self.op.execute(*[a if a.dtype == self.dtype else a.astype(self.dtype) for a in arrays])
+
+    def _summed(self, x: Array) -> Array:
+        """Exact sums over ranges of channels, added up."""
+        narrow = x.astype(np.float32, copy=False)
+        (first, op), *rest = self.parts
+        total = op.execute(narrow[:, first]).astype(self.dtype)
+        for channels, op in rest:
+            total += op.execute(narrow[:, channels])
+        return total
 
 
 class Plan:
@@ -62,34 +88,26 @@ class Plan:
 
     def __init__(self, nodes: Sequence[Node], outputs: Sequence[int]) -> None:
         types = [[nodes[i].type for i in node.inputs] for node in nodes]
-        dtypes = [exact_dtype(node.op.magnitude(*of)) for node, of in zip(nodes, types, strict=True)]
         self.count = len(nodes)
         self.outputs = tuple(outputs)
         self.inputs = tuple(i for i, node in enumerate(nodes) if isinstance(node.op, Input))
-        self.entries = [(nodes[i].name, nodes[i].type, dtypes[i]) for i in self.inputs]
+        self.entries = [(nodes[i].name, nodes[i].type, exact_dtype(nodes[i].type.largest)) for i in self.inputs]
         self.shapes = [nodes[i].type.shape for i in self.outputs]
         last = {wire: i for i, node in enumerate(nodes) for wire in node.inputs}
+        kept = set(self.outputs)
+        done = [tuple(w for w in set(node.inputs) if last[w] == i and w not in kept) for i, node in enumerate(nodes)]
         self.steps = [
-            Step(
-                i,
-                node.op,
-                node.inputs,
-                dtypes[i],
-                any(dtypes[wire] != dtypes[i] for wire in node.inputs),
-                tuple(w for w in set(node.inputs) if last[w] == i and w not in self.outputs),
-            )
-            for i, node in enumerate(nodes)
-            if i not in self.inputs
+            Step.of(i, node, types[i], done[i]) for i, node in enumerate(nodes) if not isinstance(node.op, Input)
         ]
-        self.elements = sum(
-            node.type.size + node.op.scratch(*of) for node, of in zip(nodes, types, strict=True)
-        )
+        scratch = [node.op.scratch(*of) for node, of in zip(nodes, types, strict=True)]
+        self.elements = sum(node.type.size for node in nodes) + sum(scratch)
+        self.peak = _peak(nodes, done, scratch)
 
     def run(self, arrays: Sequence[npt.ArrayLike]) -> list[Array]:
         """Outputs (int64, batch first) of a batch of inputs."""
         values, batch = self._checked(arrays)
         results = [np.empty((batch, *shape), dtype=np.int64) for shape in self.shapes]
-        chunk = _CHUNK // self.elements
+        chunk = _CHUNK // self.peak
         chunk = max(1, chunk - chunk % _ALIGN if chunk > _ALIGN else chunk)
         pieces = [slice(start, start + chunk) for start in range(0, batch, chunk)]
 
@@ -135,6 +153,17 @@ class Plan:
         return values, batches.pop()
 
 
+def _peak(nodes: Sequence[Node], done: Sequence[tuple[int, ...]], scratch: Sequence[int]) -> int:
+    """The most elements per sample that are needed at a time."""
+    live = sum(node.type.size for node in nodes if isinstance(node.op, Input))
+    most = live
+    for node, free, own in zip(nodes, done, scratch, strict=True):
+        live += 0 if isinstance(node.op, Input) else node.type.size
+        most = max(most, live + own)
+        live -= sum(nodes[wire].type.size for wire in free)
+    return most
+
+
 def _batch_last(value: Array, dtype: "np.dtype[Any]") -> Array:
     """A (batch, ...) copy whose batch axis is innermost in memory (vectors stay: BLAS takes either order)."""
     if value.ndim == 2:
@@ -160,9 +189,9 @@ def check(name: str, array: npt.ArrayLike, of: Type) -> Array:
 def _check_values(name: str, value: Array, of: Type) -> None:
     low, high = of.range
     if value.dtype.kind == "f":
-        wrong = value[~(np.isfinite(value) & (np.floor(value) == value))]
-        if wrong.size:
-            raise DataError(f"input {name} holds {wrong.flat[0]}, not an integer: quantise it with its Type")
+        whole = (np.floor(value) == value) & np.isfinite(value)
+        if not whole.all():
+            raise DataError(f"input {name} holds {value[~whole].flat[0]}, not an integer: quantise it with its Type")
     least, most = value.min(), value.max()
     if least < low or most > high:
         bad = least if least < low else most

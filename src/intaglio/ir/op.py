@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -36,13 +36,16 @@ class Op(ABC):
     views whose batch axis is innermost in memory, so that every inner loop is long.
     """
 
+    in_integers: ClassVar[bool] = False
+    """Whether `execute` is faster in int32 than in float64."""
+
     @abstractmethod
     def type(self, *inputs: Type) -> Type:
         """Shape, proved range and scale of the result; raises when the inputs do not fit."""
 
     @abstractmethod
     def execute(self, *inputs: Array) -> Array:
-        """THE integer semantics, in the dtype given (float32, float64 or int64); inputs are not modified."""
+        """THE integer semantics, in the dtype given (float32, float64, int32 or int64); inputs are not modified."""
 
     @abstractmethod
     def magnitude(self, *inputs: Type) -> int:
@@ -51,6 +54,10 @@ class Op(ABC):
     def work(self, *inputs: Type) -> Work:
         """Operations and stored bits of one evaluation."""
         return Work()
+
+    def parts(self, *inputs: Type) -> list[tuple[slice, "Op"]]:
+        """Operations on ranges of the input's channels that are exact in float32 and whose sum is this one; or none."""
+        return []
 
     def scratch(self, *inputs: Type) -> int:
         """Elements of temporary memory that `execute` needs per sample."""

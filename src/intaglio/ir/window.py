@@ -29,9 +29,7 @@ class Window:
     def output(self, of: Type) -> Pair:
         """(size + 2*padding - (kernel-1)*dilation - 1) // stride + 1 per axis; ShapeError when < 1."""
         if len(of.shape) != 3:
-            raise ShapeError(
-                f"needs an image (channels, height, width), got shape {of.shape}: reshape it first"
-            )
+            raise ShapeError(f"needs an image (channels, height, width), got shape {of.shape}: reshape it first")
         padded = [size + 2 * padding for size, padding in zip(of.shape[1:], self.padding, strict=True)]
         if of.shape[0] * padded[0] * padded[1] > MAX_SIZE:
             raise ShapeError(f"{of.shape} with padding {self.padding} has more than {MAX_SIZE} elements: pad less")
@@ -77,6 +75,11 @@ class Window:
             counts += [size // dilation, -(-size // dilation)]
         return min(counts), max(counts)
 
+    def outputs(self, image: Array) -> Pair:
+        """Rows and columns of the result on a padded (C, H, W, N) image."""
+        sizes = [(image.shape[a + 1] - self.extent[a]) // self.stride[a] + 1 for a in (0, 1)]
+        return sizes[0], sizes[1]
+
     def slices(self, outputs: Pair, axis: int) -> list[slice]:
         """For every tap of an axis, the padded positions it visits."""
         step, spread = self.stride[axis], self.dilation[axis]
@@ -98,14 +101,9 @@ def pad(image: Array, padding: Pair, value: float) -> Array:
 
 def reduce_windows(ufunc: np.ufunc, image: Array, window: Window) -> Array:
     """Reduce every window of a padded (C, H, W, N) image by an associative ufunc, rows first."""
-    outputs = _outputs(image, window)
+    outputs = window.outputs(image)
     rows = _reduce(ufunc, [image[:, taps] for taps in window.slices(outputs, 0)])
     return _reduce(ufunc, [rows[:, :, taps] for taps in window.slices(outputs, 1)])
-
-
-def _outputs(image: Array, window: Window) -> Pair:
-    sizes = [(image.shape[axis + 1] - window.extent[axis]) // window.stride[axis] + 1 for axis in (0, 1)]
-    return sizes[0], sizes[1]
 
 
 def _reduce(ufunc: np.ufunc, parts: list[Array]) -> Array:

@@ -1,17 +1,23 @@
 """Conv2d: a two-dimensional convolution without bias."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 
+from intaglio.ir import correlate
 from intaglio.ir.errors import ShapeError
 from intaglio.ir.op import Op, Work, one_of
-from intaglio.ir.ops.products import RowSums, product_work, scaled
+from intaglio.ir.ops.products import RowSums, channel_parts, product_work, scaled
 from intaglio.ir.types import ONE, Array, Type
 from intaglio.ir.window import Pair, Window, pad
+
+_DENSE_STRIDE = 2
+"""Up to this stride, computing every output of a depthwise convolution and picking some is faster than copying taps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,31 +83,47 @@ class Conv2d(Op):
     def execute(self, *inputs: Array) -> Array:
         (x,) = inputs
         image = pad(x.transpose(1, 2, 3, 0), self.padding, self.pad_value)
-        columns, (height, width) = self._columns(image)
-        weight = self.constant("weight", x.dtype).reshape(self.groups, len(self.weight) // self.groups, -1)
-        columns = columns.reshape(self.groups, weight.shape[2], -1)
-        result = np.matmul(weight[0], columns[0]) if self.groups == 1 else np.matmul(weight, columns)
-        return result.reshape(len(self.weight), height, width, len(x)).transpose(3, 0, 1, 2)
+        return self._correlate(image, self._kernel(x.dtype), self.window).transpose(3, 0, 1, 2)
 
-    def _columns(self, image: Array) -> tuple[Array, Pair]:
-        """Every tap of every window, (C, kh, kw, OH, OW, N), of a padded (C, H, W, N) image."""
-        window = self.window
-        sizes = [(image.shape[a + 1] - window.extent[a]) // self.stride[a] + 1 for a in (0, 1)]
-        outputs = (sizes[0], sizes[1])
-        rows, columns = window.slices(outputs, 0), window.slices(outputs, 1)
-        taps = np.empty((image.shape[0], *window.kernel, *outputs, image.shape[3]), dtype=image.dtype)
-        for j, row in enumerate(rows):
-            for i, column in enumerate(columns):
-                taps[:, j, i] = image[:, row, column]
-        return taps, outputs
+    @property
+    def _correlate(self) -> Callable[[Array, Array, Window], Array]:
+        """The form of the sums that fits."""
+        if self.groups == 1:
+            return correlate.dense
+        flat = self.weight.shape[1] == 1 and max(self.stride) <= _DENSE_STRIDE
+        return correlate.depthwise if flat else correlate.grouped
+
+    def _kernel(self, dtype: "np.dtype[Any]") -> Array:
+        """The weight as that form takes it, kept."""
+        key = ("kernel", dtype)
+        if key not in self._cache:
+            weight, form = self.weight.astype(dtype), self._correlate
+            shape = (self.groups, len(weight) // self.groups, *([-1] if form is correlate.grouped else weight.shape[2:]))
+            self._cache[key] = correlate.dense_weight(weight) if self.groups == 1 else weight.reshape(shape)
+        return self._cache[key]
 
     def magnitude(self, *inputs: Type) -> int:
-        low, high = self._interval(inputs[0])
-        return self.sums.magnitude(max(abs(low), abs(high)))
+        return self.sums.magnitude(self._largest(inputs[0]))
+
+    def _largest(self, x: Type) -> int:
+        return max(abs(bound) for bound in self._interval(x))
+
+    def parts(self, *inputs: Type) -> list[tuple[slice, Op]]:
+        if self.groups > 1:
+            return []
+        channels = channel_parts(self.weight, self._largest(inputs[0]))
+        return [(part, replace(self, weight=self.weight[:, part])) for part in channels]
 
     def work(self, *inputs: Type) -> Work:
         positions = prod(self.window.output(inputs[0]))
         return product_work(self.weight, inputs[0].bits, positions) + Work(weight_bits=self.encoded("weight").bits())
 
     def scratch(self, *inputs: Type) -> int:
-        return inputs[0].shape[0] * prod(self.window.kernel) * prod(self.window.output(inputs[0]))
+        channels, height, width = inputs[0].shape
+        rows, columns = self.window.output(inputs[0])
+        padded = channels * (height + 2 * self.padding[0]) * (width + 2 * self.padding[1])
+        taps = channels * prod(self.window.kernel) * rows * columns
+        if self._correlate is correlate.depthwise:
+            return padded
+        by_rows = self.groups == 1 and correlate.by_rows(self.weight)
+        return padded + (taps // self.window.kernel[0] if by_rows else taps)

@@ -1,6 +1,6 @@
 """MatMul: a dense layer without bias."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from intaglio.ir.errors import ShapeError
 from intaglio.ir.op import Op, Work, one_of
-from intaglio.ir.ops.products import RowSums, product_work, scaled
+from intaglio.ir.ops.products import RowSums, channel_parts, product_work, scaled
 from intaglio.ir.types import ONE, Array, Type
 
 
@@ -49,6 +49,10 @@ class MatMul(Op):
 
     def magnitude(self, *inputs: Type) -> int:
         return self.sums.magnitude(inputs[0].largest)
+
+    def parts(self, *inputs: Type) -> list[tuple[slice, Op]]:
+        parts = channel_parts(self.weight, inputs[0].largest)
+        return [(part, replace(self, weight=self.weight[:, part])) for part in parts]
 
     def work(self, *inputs: Type) -> Work:
         return product_work(self.weight, inputs[0].bits, 1) + Work(weight_bits=self.encoded("weight").bits())

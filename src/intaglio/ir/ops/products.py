@@ -49,6 +49,28 @@ class RowSums:
         return max(1, *(p - n for p, n in zip(self.positive, self.negative, strict=True))) * largest
 
 
+_TERMS = 64
+"""Terms of a partial sum from which float32 products and adding up in float64 beat one product in float64."""
+
+
+def channel_parts(weight: Array, largest: int, limit: int = 2**24) -> list[slice]:
+    """Ranges of the input channels (axis 1) over which every sum of |weight| * largest is below the limit.
+
+    Empty where one channel alone reaches it, or where a range would hold too few terms to pay.
+    """
+    sizes = np.abs(weight.reshape(*weight.shape[:2], -1)).astype(np.float64).sum(axis=2).T * largest
+    starts, total = [0], np.zeros(len(weight))
+    for channel, size in enumerate(sizes):
+        total += size
+        if total.max() >= limit:
+            starts.append(channel)
+            total = size.copy()
+    terms = weight[0].size // len(starts)
+    if max(largest, sizes.max()) >= limit or terms < _TERMS:
+        return []
+    return [slice(*ends) for ends in zip(starts, [*starts[1:], len(sizes)], strict=True)]
+
+
 def scaled(inputs: tuple[Fraction, ...], weights: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
     """Products of two scales, each of one value or one per output."""
     count = max(len(inputs), len(weights))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ class Requantize(Op):
     result is rounded half up. scale: of the result, one value or one per channel.
     """
 
+    in_integers: ClassVar[bool] = True
     multiplier: Array
     offset: Array
     shift: int
@@ -68,7 +69,15 @@ class Requantize(Op):
     def execute(self, *inputs: Array) -> Array:
         (x,) = inputs
         y = self._shifted(x) if x.dtype.kind == "i" else self._floored(x)
-        return y.clip(x.dtype.type(self.low), x.dtype.type(self.high), out=y)
+        low, high = self._bounds(x.dtype)
+        return y.clip(low, high, out=y)
+
+    def _bounds(self, dtype: "np.dtype[Any]") -> tuple[Any, Any]:
+        """The clip in a dtype; a bound that int32 does not hold is beyond all that it computes here."""
+        if dtype != np.int32:
+            return dtype.type(self.low), dtype.type(self.high)
+        ends = np.iinfo(dtype)
+        return tuple(dtype.type(min(max(bound, ends.min), ends.max)) for bound in (self.low, self.high))
 
     def _shifted(self, x: Array) -> Array:
         y = x * self.constant("multiplier", x.dtype, x.ndim)
