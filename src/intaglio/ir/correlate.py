@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from intaglio.ir.types import Array
-from intaglio.ir.window import Pair, Window
+from intaglio.ir.window import Window
 
 
 def dense(image: Array, weight: Array, window: Window) -> Array:
@@ -90,7 +90,7 @@ def depthwise(image: Array, weight: Array, window: Window) -> Array:
 
 
 def _accumulate(weight: Array, taps: Array, sums: Array) -> None:
-    """sums[c, o] = sum_{j, i} weight[c, o, j, i] * taps[c, j, i]; einsum adds up along its last axis where that is long.
+    """sums[c, o] = sum_{j, i} weight[c, o, j, i] * taps[c, j, i]; einsum adds up along the last axis where it is long.
 
     Which axis it takes for the last it sees by the strides, and with a batch of one those of `i` are those of the
     image itself: then every column of the kernel is a sum of its own.

@@ -98,8 +98,12 @@ class Conv2d(Op):
         key = ("kernel", dtype)
         if key not in self._cache:
             weight, form = self.weight.astype(dtype), self._correlate
-            shape = (self.groups, len(weight) // self.groups, *([-1] if form is correlate.grouped else weight.shape[2:]))
-            self._cache[key] = correlate.dense_weight(weight) if self.groups == 1 else weight.reshape(shape)
+            if form is correlate.dense:
+                weight = correlate.dense_weight(weight)
+            else:
+                each = [-1] if form is correlate.grouped else weight.shape[2:]
+                weight = weight.reshape(self.groups, len(weight) // self.groups, *each)
+            self._cache[key] = weight
         return self._cache[key]
 
     def magnitude(self, *inputs: Type) -> int:
