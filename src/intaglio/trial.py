@@ -7,14 +7,16 @@ from torch import Tensor, nn
 from intaglio.hardware.carver import Carver
 from intaglio.hardware.emit import require_parameters
 from intaglio.ir import ops
-from intaglio.ir.errors import DesignError, IntaglioError, ShapeError
+from intaglio.ir.errors import DesignError, IntaglioError
 from intaglio.ir.graph import Graph
 from intaglio.twin import replacements as use
+from intaglio.twin.capture import capture, one_tensor
+from intaglio.twin.layers import in_precision_of
 from intaglio.twin.lower import lower, shapes_of
+from intaglio.twin.network import Network
 from intaglio.twin.quantise import on_trial
 from intaglio.twin.quantizers import ActivationQuantizer
-from intaglio.twin.refuse import located, refusal, require_one_stream, require_sizes
-from intaglio.twin.trace import trace
+from intaglio.twin.refuse import located, refusal, require_one_stream
 
 TRIAL_BITS = 8
 
@@ -30,41 +32,39 @@ def check(model: nn.Module, example: Tensor) -> None:
     Takes about as long as a few forward passes, one lowering and one carving without sizes of FIFOs. `Recipe.apply`
     asks the same of its calibration data.
     """
-    checked(model, example)
+    if isinstance(model, Network):
+        _try(model, example)
+    else:
+        checked(model, example)
 
 
 def checked(model: nn.Module, example: Tensor) -> nn.Module:
     """A copy of `model` that can become hardware for inputs like `example` (N, ...): what methods may change.
 
+    A network that was not traced before is traced, and computes the same in float64 on the example.
+
     Raises:
         IntaglioError: as `check`.
     """
-    _try(model, example)
-    return copy.deepcopy(model)
+    if isinstance(model, Network):
+        return copy.deepcopy(model)
+    gm = capture(model, example)
+    _try(gm, example)
+    return gm
 
 
-def _try(model: nn.Module, example: Tensor) -> None:
+def _try(network: Network, example: Tensor) -> None:
     """Quantise a copy, lower it and carve it."""
-    require_sizes(model)
-    copied = copy.deepcopy(model)
-    traced = trace(copied).eval()
-    require_one_stream(traced)
-    example = _tensor(example)
-    shapes_of(traced, example)
-    if not any(isinstance(module, ActivationQuantizer) for module in copied.modules()):
-        copied = on_trial(copied, example, TRIAL_BITS)
+    gm, example = copy.deepcopy(network).eval(), one_tensor(example)
+    require_one_stream(gm)
+    shapes_of(gm, example)
+    tried = gm
+    if not any(isinstance(module, ActivationQuantizer) for module in gm.modules()):
+        tried = on_trial(copy.deepcopy(gm), in_precision_of(gm, example), TRIAL_BITS)
     try:
-        carve_on_trial(lower(copied, example))
+        carve_on_trial(lower(tried, example))
     except IntaglioError as error:
-        raise located(error, traced) from error
-
-
-def _tensor(example: Tensor | tuple[Tensor, ...]) -> Tensor:
-    """The one tensor of an example, which may stand in a tuple."""
-    example = example[0] if isinstance(example, tuple | list) and len(example) == 1 else example
-    if not isinstance(example, Tensor):
-        raise ShapeError(f"the example is a {type(example).__name__}; give one tensor, (samples, ...)")
-    return example
+        raise located(error, gm) from error
 
 
 def carve_on_trial(graph: Graph) -> None:

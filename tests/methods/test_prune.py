@@ -67,7 +67,7 @@ def test_later_prune_owns_the_mask():
 def test_a_replaced_layer_is_noticed():
     method = Prune(sparsity=0.5)
     model = Recipe(method).apply(net(), torch.rand(4, 10))
-    model[0] = nn.Linear(10, 20)
+    model.set_submodule("0", nn.Linear(10, 20))
     with pytest.raises(StructureError, match="0: its pruning mask is gone"):
         method.verify(model)
 

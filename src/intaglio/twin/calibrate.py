@@ -54,12 +54,13 @@ def observe(gm: GraphModule, quantizers: Sequence[ActivationQuantizer], batches:
     observers = [Observer(names[quantizer]) for quantizer in quantizers]
     for quantizer, observer in zip(quantizers, observers, strict=True):
         quantizer.observer = observer
-    training = gm.training
+    training = [(module, module.training) for module in gm.modules()]
     gm.eval()
     with torch.no_grad():
         for x in batches:
             _show(gm, x)
-    gm.train(training)
+    for module, flag in training:
+        module.training = flag
     for quantizer in quantizers:
         quantizer.observer = None
     return observers

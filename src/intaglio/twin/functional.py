@@ -26,7 +26,7 @@ def _argmax(x: Any, dim: Any = None, keepdim: bool = False) -> nn.Module:
 
 
 def _dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Module:
-    return Always() if training and p else nn.Identity()
+    return Always() if training and p else nn.Dropout(p)
 
 
 def _pad(x: Any, pad: Any, mode: str = "constant", value: float | None = None) -> nn.Module:
@@ -91,7 +91,6 @@ FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
     F.relu: _simple(nn.ReLU),
     torch.relu: _simple(nn.ReLU),
     "relu": _simple(nn.ReLU),
-    "relu_": _simple(nn.ReLU),
     F.relu6: _simple(nn.ReLU6),
     F.hardtanh: _hardtanh,
     F.max_pool1d: _max_pool(nn.MaxPool1d),
@@ -110,7 +109,6 @@ FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
     F.pad: _pad,
     torch.argmax: _argmax,
     "argmax": _argmax,
-    "contiguous": _simple(nn.Identity),
     F.softmax: _softmax(nn.Softmax),
     F.log_softmax: _softmax(nn.LogSoftmax),
     torch.softmax: _softmax(nn.Softmax),
@@ -121,7 +119,7 @@ FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
 """Functional forms and the modules that replace them."""
 
 CONCATENATIONS = (torch.cat, torch.concat, torch.concatenate)
-ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
+ADDITIONS = (operator.add, torch.add, "add")
 
 
 def replacement(node: Node) -> tuple[nn.Module, tuple[Any, ...]] | None:

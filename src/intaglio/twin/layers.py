@@ -85,3 +85,15 @@ def inputs(data: Batches, limit: int) -> list[Tensor]:
     if not all(bool(torch.isfinite(x).all()) for x in batches):
         raise DataError("calibration data hold NaN or infinity: clean them first")
     return batches
+
+
+def in_precision_of(model: nn.Module, data: Batches) -> Batches:
+    """The same data with floating inputs in the precision of the network's parameters."""
+    kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+
+    def cast(x: Tensor) -> Tensor:
+        return x.to(kind) if x.is_floating_point() else x
+
+    if isinstance(data, Tensor):
+        return cast(data)
+    return [cast(batch) if isinstance(batch, Tensor) else (cast(batch[0]), batch[1]) for batch in data]
