@@ -17,6 +17,7 @@ from intaglio.twin.exact import Exact, Layer, clipped, require_statistics
 from intaglio.twin.flat import module_of
 from intaglio.twin.form import AVERAGES, Form, attribute, problem
 from intaglio.twin.layers import WEIGHTED, require_finite
+from intaglio.twin.network import Network
 from intaglio.twin.placement import only_user
 from intaglio.twin.quantizers import ActivationQuantizer, LevelQuantizer
 from intaglio.twin.stack import declared_scales
@@ -59,7 +60,7 @@ def is_frozen(gm: GraphModule) -> bool:
     return bool(gm.meta.get(_FROZEN))
 
 
-def _constants(form: Form) -> GraphModule:
+def _constants(form: Form) -> Network:
     """The form with every exact module as constants."""
     modules: dict[str, Any] = dict(form.modules)
     wires = form.wires()
@@ -74,7 +75,7 @@ def _constants(form: Form) -> GraphModule:
             raise UnsupportedLayer(f"{node.target}: {why}")
         elif node.op == "get_attr":
             modules[str(node.target)] = attribute(form.gm, str(node.target))
-    return GraphModule(modules, form.graph, type(form.gm).__name__)
+    return Network(modules, form.graph, type(form.gm).__name__)
 
 
 def _require_same(name: str, frozen: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
