@@ -133,8 +133,8 @@ def _redirect(gm: GraphModule, node: Node, written: Node, group: list[Node], ord
         later = [user for user in member.users if order[user] > order[node]]
         if later and _whole(gm, member) is not _whole(gm, written):
             raise UnsupportedLayer(
-                f"{place(gm, node)}: changes {written.name} in place, and {later[0].name} reads another view of the same "
-                f"memory, {member.name}; give it a new tensor (inplace=False, x = x + y)"
+                f"{place(gm, node)}: changes {written.name} in place, and {later[0].name} reads another view of the "
+                f"same memory, {member.name}; give it a new tensor (inplace=False, x = x + y)"
             )
         for user in later:
             user.replace_input_with(member, node)
