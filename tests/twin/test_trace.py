@@ -349,7 +349,7 @@ def test_recorded_networks_are_refused_with_the_way_back():
 
 
 def test_weights_that_are_not_there():
-    with pytest.raises(UnsupportedLayer, match="run one batch"):
+    with pytest.raises(UnsupportedLayer, match="call the network once with data"):
         ig.check(nn.Sequential(nn.LazyLinear(3)), samples(6))
     with pytest.raises(UnsupportedLayer, match="load its weights"):
         ig.check(plain().to("meta"), samples(6))

@@ -17,6 +17,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from intaglio.ir.errors import UnsupportedLayer
 from intaglio.twin.quantizers import WeightGrid
+from intaglio.twin.refuse import require_sizes
 
 _COMPUTED = (WeightNorm, SpectralNorm)
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks")
@@ -30,6 +31,7 @@ def copied(model: nn.Module) -> nn.Module:
         there yet.
     """
     _require_network(model)
+    require_sizes(model)
     for name, module in model.named_modules():
         _require_plain(name or type(model).__name__, module)
     fixed = {id(v): v.detach().clone() for m in model.modules() for v in vars(m).values() if _is_computed(v)}
@@ -86,8 +88,6 @@ def _require_plain(name: str, module: nn.Module) -> None:
     if isinstance(module, GraphModule) and any(isinstance(n.target, torch._ops.OpOverload) for n in module.graph.nodes):
         raise UnsupportedLayer(f"{name}: {_EXPORTED}")
     for key, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
-        if nn.parameter.is_lazy(tensor):
-            raise UnsupportedLayer(f"{name}.{key}: has no shape yet; run one batch through the network first")
         if tensor.is_meta:
             raise UnsupportedLayer(f"{name}.{key}: is on the meta device, without values; load its weights first")
     for hook in (hook for kind in _HOOKS for hook in vars(module).get(kind, {}).values()):
