@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -138,25 +139,27 @@ def test_every_operation_works_or_is_refused_in_words_that_help(form: str):
 
 
 class Classes(nn.Module):
-    """A classifier that gives the class itself."""
+    """A classifier that gives the class itself; without biases its logits have a scale per class."""
 
-    def __init__(self, end: str) -> None:
+    def __init__(self, end: str, bias: bool = True) -> None:
         super().__init__()
-        self.a, self.f = nn.Conv2d(1, 4, 3), nn.Linear(4 * 16, 5)
+        self.a, self.f = nn.Conv2d(1, 4, 3), nn.Linear(4 * 16, 5, bias=bias)
         nn.init.normal_(self.f.weight)
+        self.f.weight.data[0] /= 8
         self.end = eval(f"lambda x: {end}", {"torch": torch, "F": F})
 
     def forward(self, x: Tensor) -> Tensor:
         return self.end(self.f(F.relu(self.a(x)).flatten(1)))
 
 
+@pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("end", [
     "x.argmax(1)", "torch.argmax(x, 1)", "torch.argmax(x, dim=-1)", "x.argmax(dim=1, keepdim=True)",
     "F.softmax(x, 1).argmax(1)", "x.log_softmax(dim=1).argmax(-1)",
 ])  # fmt: skip
-def test_argmax_at_the_end(end: str):
+def test_argmax_at_the_end(end: str, bias: bool):
     torch.manual_seed(0)
-    network, x = Classes(end).eval(), torch.randn(200, 1, 6, 6)
+    network, x = Classes(end, bias).eval(), torch.randn(200, 1, 6, 6)
     check(network, x[:1])
     small = RECIPE.apply(network, x).eval()
     graph = ig.lower(small, x[:1])
@@ -168,7 +171,18 @@ def test_argmax_at_the_end(end: str):
     (kind,) = graph.input_types
     found = graph(kind.quantize(x.double().numpy().reshape(-1, *kind.shape)))[0]
     assert np.array_equal(found.reshape(-1), classes.reshape(-1).numpy()) and len(set(found.reshape(-1).tolist())) > 1
-    assert ig.carve(graph).streams[ig.carve(graph).sink].bits == 3
+    design = ig.carve(graph)
+    assert design.streams[design.sink].bits == 3
+
+
+def test_argmax_in_simulation(tmp_path: Path):
+    torch.manual_seed(0)
+    network, x = Classes("x.argmax(1)").eval(), torch.randn(16, 1, 6, 6)
+    graph = ig.lower(RECIPE.apply(network, x), x[:1])
+    design = ig.carve(graph)
+    images = graph.input_types[0].quantize(x.double().numpy())
+    compared = ig.compare(design, ig.build(ig.emit(design, tmp_path)), images)
+    assert compared.equal
 
 
 def test_the_comparison_sees_another_class():
