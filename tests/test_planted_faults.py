@@ -167,7 +167,10 @@ def test_a_fault_is_caught_by_the_cheapest_test_or_survives(small: Path):
         "tests/ir/test_x.py::test_cheap", "tests/ir/test_x.py::test_dear"}  # fmt: skip
     assert (root / path).read_bytes() == before and not copy.exists()
     with Tree(root, small / "work") as again:
-        assert again.ready == ["tests/ir/test_x.py"] and again.broken == tree.broken
+        assert again.ready == ["tests/ir/test_x.py"] and set(again.costs) == set(tree.costs) and not again.broken
+        assert again.attempt(found["f", "operator"]).by == "tests/ir/test_x.py::test_cheap"
+        assert again.attempt(found["g", "operator"]).state == "survived"
+        assert again.broken == tree.broken
 
 
 def test_a_file_that_cannot_be_imported_is_caught(small: Path):

@@ -38,15 +38,16 @@ class Outcome:
 class Tree:
     """A copy of the tree below `root`; `work` keeps the tools' results and what tests cost without a fault.
 
-    `costs`: processor seconds of every test that passes; `broken`: tests that fail without a fault, which are not
-    asked; `ready`: the test files of which this is known.
+    `costs`: processor seconds of every test that passes; `ready`: the test files of which this is known. Both may be of
+    an earlier tree: of this one, `passing` are tests that pass without a fault, and `broken` are not asked.
     """
 
     root: Path
     work: Path
     costs: dict[str, float] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
     ready: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    passing: set[str] = field(default_factory=set)
 
     def __enter__(self) -> Self:
         """Copy the tree, and read what is known of its tests."""
@@ -80,13 +81,29 @@ class Tree:
             self.costs |= report["costs"]
             self.broken += report["failures"]
             self.ready.append(file)
-            known = {"costs": self.costs, "broken": self.broken, "ready": self.ready}
-            self._known.write_text(json.dumps(known, indent=1))
+            self._known.write_text(json.dumps({"costs": self.costs, "ready": self.ready}, indent=1))
 
     def attempt(self, fault: Fault) -> Outcome:
-        """Plant a fault, run the tests that meet it until one fails, and take it out again."""
+        """Plant a fault, run the tests that meet it until one fails that passes without it, and take it out again."""
         selection = self.map.of(fault.path)
         self.prepare(selection.files)
+        while True:
+            outcome = self._met(fault, selection)
+            if outcome.state == "survived" or self._passes(outcome.by):
+                return outcome
+            self.broken.append(outcome.by)
+
+    def _passes(self, test: str) -> bool:
+        """Whether a test passes without a fault; pytest itself, when it falls over, does."""
+        if test not in {*self.passing, "pytest"}:
+            report = self._pytest([test], Selection((), ()), self.work / "cache")
+            if report["failed"] is not None:
+                return False
+            self.passing.add(test)
+        return True
+
+    def _met(self, fault: Fault, selection: Selection) -> Outcome:
+        """What the tests say of a fault."""
         path = self.tree / fault.path
         whole, cache = path.read_bytes(), self.work / "tried"
         try:

@@ -9,6 +9,7 @@ from intaglio.ir import Builder, Graph, Type, optimise
 from intaglio.ir.ops import Add, Concat, Conv2d, Input, MatMul, MaxPool, Pad, Requantize, Reshape, SumPool, Threshold
 from intaglio.ir.passes import (
     PASSES,
+    _narrowed,
     drop_identity,
     fold_pad,
     fold_threshold,
@@ -315,3 +316,12 @@ def test_comparisons_move_before_an_increasing_requantize() -> None:
         assert_same(graph, after, every_value(-150, 150))
         folded += len(after.nodes) == 2
     assert folded > 50
+
+
+@pytest.mark.parametrize(
+    ("proved", "found"), [((2, 5), (2, 5)), ((4, 4), (4, 4)), ((-5, 3), (0, 3)), ((20, 30), (0, 10))]
+)
+def test_outputs_are_clipped_to_what_was_proved_of_them(proved: tuple[int, int], found: tuple[int, int]) -> None:
+    """Also to a single value; where the two have nothing in common the output stays as it is."""
+    graph = chain(requantize(low=0, high=10))
+    assert _narrowed(graph, [proved]).output_types[0].range == found
