@@ -18,6 +18,7 @@ CLAIMS = {
     "qonnx_tfc": "the public QONNX networks TFC as integers: every output bit on MNIST beside qonnx",
     "tfc_hardware": "the public QONNX networks TFC on an ECP5: equality, cycles, cells, clock",
     "run_faults": "signals, misbehaving tools, full disks, two runs at once: nothing is left, and resumed it is equal",
+    "hostile_files": "100,000 damaged files over all readers under 4 GiB: right or refused, each within 5 s",
     "placement": "cells and clock of the pruned 4-bit MNIST networks on an ECP5-85F",
     "planted_faults": "how many of 200 faults planted at random in a copy of the tree the tests catch (hours)",
     "formats_mnist": "what one to five bits cost in accuracy on MNIST, by number format (hours)",

@@ -77,7 +77,7 @@ MERGED = "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]
     ("- " * 20_000, "nested"), ("a: " + "9" * 5000, "not YAML"), ("a: 2024-13-45", "not YAML"),
     ("a: 1" + ":59" * 400 + ".5", "not YAML"), ("a: !!python/object:os.system x", "not YAML"), ("a: b: c", "line 1"),
     ("x" * (reading.MOST_YAML + 1), "more than"), ("a: 1\nb: 2\na: 3", "'a' stands twice"),
-    ("a: 1\n---\nb: 2", "not YAML"),
+    ("a: 1\n---\nb: 2", "not YAML"), ("a: \0", "not YAML"),
 ])  # fmt: skip
 def test_what_is_not_yaml_of_ours(text, words):
     with pytest.raises(RecipeError, match=f"(?s)the text.*{words}"):

@@ -107,6 +107,17 @@ def test_checkpoints_of_other_runs_are_refused(tmp_path: Path):
         fit(net(), data(), 1, 0.01, checkpoint=tmp_path)
 
 
+@pytest.mark.parametrize("state", [
+    [], {}, {"settings": {}}, {"settings": 3, "history": []}, {"settings": {}, "history": [3]},
+    {"settings": {}, "history": [{"loss": "x"}]}, {"settings": {}, "history": [], "model": 3, "optimizer": {}},
+    {"settings": {}, "history": [], "model": {}, "optimizer": {}}, {"settings": {}, "history": []}, 7,
+])  # fmt: skip
+def test_checkpoints_of_another_form_are_refused(state, tmp_path: Path):
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(DataError, match="delete it to start again"):
+        fit(net(), data(), 1, 0.01, checkpoint=tmp_path)
+
+
 def test_checkpoints_hold_no_code(tmp_path: Path):
     class Evil:
         def __reduce__(self):

@@ -66,8 +66,8 @@ def parse_yaml(text: str, where: str, error: type[IntaglioError]) -> Any:
     """Plain data of a YAML text; `error` for anything else, and where aliases would make too much of it."""
     if len(text) > MOST_YAML:
         raise error(f"{where} has {len(text)} characters, more than {MOST_YAML}: say the same with fewer")
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is None:
             return None
@@ -79,8 +79,6 @@ def parse_yaml(text: str, where: str, error: type[IntaglioError]) -> Any:
         if isinstance(reason, IntaglioError):
             raise
         raise error(f"{where}: not YAML: {reason}") from None
-    finally:
-        cast(Any, loader).dispose()
 
 
 def _check_yaml(root: yaml.Node, where: str, error: type[IntaglioError]) -> None:

@@ -252,7 +252,8 @@ class _Run:
         if state is None:
             return
         wanted = asdict(self.settings)
-        for key, value in state["settings"].items():
+        settings, history = _read_state(state)
+        for key, value in settings.items():
             if wanted.get(key) != value:
                 raise DataError(
                     f"the checkpoint was made with {key} = {value}, this run has {key} = {wanted.get(key)}; "
@@ -261,9 +262,20 @@ class _Run:
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise DataError(f"the checkpoint is of another network: {error}; delete it to start again") from error
-        self.history = list(state["history"])
+        self.history = history
+
+
+def _read_state(state: Any) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """Settings and history of a saved state; DataError where they are something else."""
+    try:
+        settings, history = dict(state["settings"]), [dict(record) for record in state["history"]]
+        if all(isinstance(value, float) for record in history for value in record.values()):
+            return settings, history
+    except (LookupError, TypeError, ValueError):
+        pass
+    raise DataError("the checkpoint holds no settings and records of epochs; delete it to start again")
 
 
 def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:

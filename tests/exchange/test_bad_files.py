@@ -206,6 +206,7 @@ FILES = {
         change(lambda g: (lie(g), g.value_info.append(helper.make_tensor_value_info("t0", TensorProto.FLOAT, [1, 2])))),
         ShapeError, r"'t0' .*twice, with shapes \(1, 2, 5, 4\) and \(1, 2\): infer",
     ),
+    "a type that is none": (told("t0", kind=99), DataError, "'t0' is declared with an unknown type"),
     "two types": (told("x", 1, 2, 4, 4, kind=TensorProto.INT8), GraphError, "'x' .*twice, as FLOAT and as INT8"),
     "a type of an output that lies": (
         change(lambda g: g.output[0].CopyFrom(helper.make_tensor_value_info("t1", TensorProto.INT64, None))),

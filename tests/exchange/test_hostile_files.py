@@ -118,6 +118,15 @@ def test_a_node_without_outputs(tmp_path):
     assert read_qonnx(tmp_path / "m.onnx", Type((4,), (-8, 7))).exact
 
 
+@pytest.mark.parametrize("name", [b"Relu_0", b"t0", b"c0", b"narrow", b"Quant"])
+def test_names_that_are_no_text(name, tmp_path):
+    model = Model(4)
+    path = model.save(tmp_path / "m.onnx", model.quant(model.add("Relu", model.x)))
+    path.write_bytes(path.read_bytes().replace(name, b"\xff" * len(name)))
+    with pytest.raises(IntaglioError):
+        read_qonnx(path)
+
+
 def test_a_graph_in_a_graph_in_a_graph(tmp_path):
     inner = helper.make_graph([], "g", [], [])
     for _ in range(30):

@@ -96,7 +96,7 @@ def rounded(x: np.ndarray, mode: str) -> np.ndarray:
 
 
 def _limits(a: dict[str, Any], bits: np.ndarray) -> tuple[float, float]:
-    n, narrow = float(bits), int(a.get("narrow", 0))
+    n, narrow = float(bits), int(a.get("narrow", 0) != 0)
     return (-(2 ** (n - 1)) + narrow, 2 ** (n - 1) - 1) if a.get("signed", 1) else (0, 2**n - 1 - narrow)
 
 

@@ -200,10 +200,11 @@ def _bounds(scope: Scope, node: FileNode, bits: Value | None) -> tuple[float, fl
         raise scope.fail("its attribute 'signed' is missing")
     width = value.reshape(()).astype(np.float32)
     signed, narrow = bool(node.get("signed", 1)), bool(node.get("narrow", 0))
-    half = np.float32(2) ** (width - 1)
+    with np.errstate(over="ignore"):  # beyond all float32, a clip does nothing
+        half, whole = np.float32(2) ** (width - 1), np.float32(2) ** width
     if signed:
         return float(-half + narrow), float(half - 1), float(width)
-    return 0.0, float(np.float32(2) ** width - 1 - narrow), float(width)
+    return 0.0, float(whole - 1 - narrow), float(width)
 
 
 def _rescaled(steps: tuple[Step, ...], zero: Floats, scale: Floats) -> Levels:
@@ -247,7 +248,8 @@ def _quant_constant(
 ) -> Constant:
     scale, zero = (_beside(x, value) for value in (_check_scale(scope.reals(inputs[1], "scale")),
                                                    scope.reals(inputs[2], "zero point")))  # fmt: skip
-    moved = np.asarray(scope.reals(Constant(x), "constant") / scale + zero, np.float32)
+    with np.errstate(over="ignore"):
+        moved = np.asarray(scope.reals(Constant(x), "constant") / scale + zero, np.float32)
     one_bit = width == 1 and bounds[0] < 0
     steps: tuple[Step, ...] = (Clamp(*bounds), Round(mode))
     levels = np.where(moved >= 0, np.float32(1), np.float32(-1)) if one_bit else run(steps, moved)

@@ -11,7 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from intaglio.ir.errors import DataError, GraphError, ShapeError, UnsupportedLayer
+from intaglio.ir.errors import DataError, GraphError, ShapeError, UnsupportedLayer, shown
 from intaglio.ir.types import Array
 from intaglio.reading import read_bytes
 
@@ -105,6 +105,7 @@ def _parsed(model: onnx.ModelProto, size: int) -> OnnxFile:
     graph = model.graph
     if graph.sparse_initializer or model.functions:
         raise UnsupportedLayer("sparse initialisers and local functions are not read: export dense and inlined")
+    _check_text(*(tensor.name for tensor in graph.initializer), *(entry.domain for entry in model.opset_import))
     constants = {tensor.name: array(tensor, tensor.name) for tensor in graph.initializer}
     declared = _declared([*graph.input, *graph.value_info, *graph.output])
     for name, value in constants.items():
@@ -174,6 +175,7 @@ def array(tensor: onnx.TensorProto, name: str) -> Array:
 
 def _node(node: onnx.NodeProto, number: int) -> FileNode:
     outputs = tuple(node.output)
+    _check_text(node.name, node.op_type, node.domain, *node.input, *outputs, *(item.name for item in node.attribute))
     name = node.name or next((output for output in outputs if output), "") or f"{node.op_type}_{number}"
     attributes = {item.name: _attribute(item, name) for item in node.attribute}
     if len(attributes) != len(node.attribute):
@@ -195,11 +197,22 @@ def _attribute(item: onnx.AttributeProto, name: str) -> Any:
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:
+    _check_text(value.name)
     kind = value.type.tensor_type
     shape = None
     if kind.HasField("shape"):
         shape = tuple(axis.dim_value if axis.dim_value > 0 else None for axis in kind.shape.dim)
-    return Port(value.name, onnx.TensorProto.DataType.Name(kind.elem_type), shape)
+    try:
+        return Port(value.name, onnx.TensorProto.DataType.Name(kind.elem_type), shape)
+    except ValueError as error:
+        raise DataError(f"{value.name!r} is declared with an unknown type ({error}): export it again") from error
+
+
+def _check_text(*names: object) -> None:
+    """Names are text: what is no UTF-8 comes from protobuf as bytes."""
+    wrong = [name for name in names if not isinstance(name, str)]
+    if wrong:
+        raise DataError(f"the name {shown(wrong[0])} is not UTF-8: rename it, or export the file again")
 
 
 def _check_producers(nodes: Iterable[FileNode], known: set[str]) -> None:

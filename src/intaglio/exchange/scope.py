@@ -137,7 +137,7 @@ class State:
 
     def unique(self, name: str) -> str:
         """A node name that the Graph, files and SystemVerilog can bear, not used before."""
-        plain = base = re.sub(r"[^\w.]+", "_", name).strip("_") or "node"
+        plain = base = re.sub(r"[^\w.]+", "_", name, flags=re.ASCII).strip("_") or "node"
         while plain in self._names:
             self._numbers[base] = self._numbers.get(base, 1) + 1
             plain = f"{base}.{self._numbers[base]}"
