@@ -15,6 +15,7 @@ CLAIMS = {
     "growth": "processor time of carving, timing and folding over the size of a network, and of ResNets",
     "equality": "PyTorch = Graph = simulated hardware on MNIST, and modelled = simulated cycles",
     "format_equality": "every method, alone and in ordered pairs: PyTorch = Graph = simulated hardware (= netlist)",
+    "evaluated": "the evaluated PyTorch network = its Graph on MNIST, every method, before and after tuning",
     "qonnx_tfc": "the public QONNX networks TFC as integers: every output bit on MNIST beside qonnx",
     "tfc_hardware": "the public QONNX networks TFC on an ECP5: equality, cycles, cells, clock",
     "run_faults": "signals, misbehaving tools, full disks, two runs at once: nothing is left, and resumed it is equal",

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = (
     "golden_speed", "qat_step", "format_step", "nngen", "qonnx_tfc", "area_per_mac", "throughput_by_width",
-    "planted_faults", "growth", "run_faults",
+    "evaluated", "growth", "planted_faults", "run_faults",
 )  # fmt: skip
 
 
