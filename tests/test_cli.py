@@ -101,6 +101,14 @@ def test_nobody_listens(tmp_path, words, output):
         assert (done.returncode, done.stdout, done.stderr) == (wrong, b"", b"")
 
 
+def test_nobody_reads_the_words(tmp_path):
+    """The standard error is a broken pipe when there is something to say: the work goes on."""
+    folder = keep(tmp_path, sample())
+    folder.write("measurements.json", dump(sample(mismatches=3).measurements))
+    done = report_to(folder, ("--json",), "2> >(exec true)")
+    assert done.returncode == 1 and load(done.stdout.decode()) == sample(mismatches=3).measurements
+
+
 def test_an_output_that_is_full(tmp_path):
     done = report_to(keep(tmp_path, sample()), ("--json",), "> /dev/full")
     assert done.returncode == 2 and done.stderr.startswith(b"error: the standard output: the disk is full")

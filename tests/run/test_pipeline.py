@@ -230,7 +230,7 @@ def test_a_check_that_fails_is_status_1(copied, monkeypatch):
 @pytest.mark.parametrize(("change", "words"), [
     ({"model": "digitz"}, "unknown model 'digitz'; did you mean 'digits'?"),
     ({"data": "mnits"}, "unknown data set 'mnits'; did you mean 'mnist'?"),
-    ({"model": "jet_mlp"}, "does not accept an input of shape"),
+    ({"model": "jet_mlp"}, "acts on the last axis of a tensor of several axes; flatten first"),
     ({"hardware": {"device": "26k"}}, "unknown device '26k': use one of 12k, 25k"),
     ({"methods": [{"fixed_pint": {}}]}, "unknown method 'fixed_pint'; did you mean 'fixed_point'?"),
     ({"methods": [{"fixed_point": {"weigth_bits": 3}}]}, "'weigth_bits'; did you mean 'weight_bits'?"),
