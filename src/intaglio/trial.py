@@ -2,23 +2,29 @@
 
 import copy
 
-from torch import Tensor, nn
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
 
 from intaglio.hardware.carver import Carver
 from intaglio.hardware.emit import require_parameters
 from intaglio.ir import ops
-from intaglio.ir.errors import DesignError, IntaglioError
+from intaglio.ir.errors import DesignError, IntaglioError, UnsupportedLayer
 from intaglio.ir.graph import Graph
 from intaglio.twin import replacements as use
 from intaglio.twin.capture import capture, one_tensor
+from intaglio.twin.flat import module_of
 from intaglio.twin.layers import in_precision_of
 from intaglio.twin.lower import lower, shapes_of
+from intaglio.twin.modules import ArgMax
 from intaglio.twin.network import Network
 from intaglio.twin.quantise import on_trial
 from intaglio.twin.quantizers import ActivationQuantizer
-from intaglio.twin.refuse import located, refusal, require_one_stream
+from intaglio.twin.refuse import located, refusal, require_one_stream, results
 
-TRIAL_BITS = 8
+TRIAL_BITS, PROBE_BITS, MORE_BITS = 8, 12, 16
+NEAR = 0.01
+"""How far a probe may be from the float network, relative to the norm of the outputs."""
 
 IN_THE_NETWORK = {
     ops.Concat: use.SUM_PARTS, ops.Reshape: use.KEEP_VECTOR, ops.Pad: use.PADDED_LAYER, ops.ArgMax: use.VECTOR,
@@ -54,17 +60,72 @@ def checked(model: nn.Module, example: Tensor) -> nn.Module:
 
 
 def _try(network: Network, example: Tensor) -> None:
-    """Quantise a copy, lower it and carve it."""
+    """Lower a copy and carve it; a float network is quantised for it, and compared with what becomes of it."""
     gm, example = copy.deepcopy(network).eval(), one_tensor(example)
     require_one_stream(gm)
     shapes_of(gm, example)
-    tried = gm
-    if not any(isinstance(module, ActivationQuantizer) for module in gm.modules()):
-        tried = on_trial(copy.deepcopy(gm), in_precision_of(gm, example), TRIAL_BITS)
     try:
-        carve_on_trial(lower(tried, example))
+        if any(isinstance(module, ActivationQuantizer) for module in gm.modules()):
+            carve_on_trial(lower(gm, example))
+        else:
+            _try_float(gm, in_precision_of(gm, example))
     except IntaglioError as error:
         raise located(error, gm) from error
+
+
+def _try_float(gm: Network, example: Tensor) -> None:
+    """The trial of a float network, at `PROBE_BITS`; at `TRIAL_BITS` where that needs wider words than there are."""
+    try:
+        graph = _lowered(gm, example, PROBE_BITS)
+        carve_on_trial(graph)
+    except IntaglioError:
+        carve_on_trial(_lowered(gm, example, TRIAL_BITS))
+    else:
+        require_near(gm, graph, example)
+
+
+def _lowered(gm: Network, example: Tensor, bits: int) -> Graph:
+    """The Graph of a copy with `bits` bits everywhere, calibrated on the example."""
+    return lower(on_trial(copy.deepcopy(gm), example, bits, len(example)), example)
+
+
+def require_near(gm: Network, graph: Graph, example: Tensor) -> None:
+    """Raise UnsupportedLayer unless the Graph, of `PROBE_BITS`, gives what the float network gives on the example.
+
+    Near is within 1 % of the norm of the outputs; or, for a network that needs more bits, an error that shrinks as
+    rounding does: to a quarter or less with `MORE_BITS`.
+    """
+    error = _error(gm, graph, example)
+    if error <= NEAR:
+        return
+    try:
+        finer = _error(gm, _lowered(gm, example, MORE_BITS), example)
+    except IntaglioError:  # wider words than there are: the error must have shrunk from fewer bits
+        error, finer = _error(gm, _lowered(gm, example, TRIAL_BITS), example), error
+    if finer > max(NEAR, error / 4):
+        raise UnsupportedLayer(
+            f"{type(gm).__name__}: as hardware its outputs differ from the network's by {100 * finer:.3g} % of their "
+            f"norm, and more bits do not help ({100 * error:.3g} % with fewer); bring the sizes of weights nearer to "
+            f"each other, with a norm behind each layer, and calibrate on data as they will come"
+        )
+
+
+def _error(gm: Network, graph: Graph, example: Tensor) -> float:
+    """The distance of a Graph's outputs from the float network's, relative to their norm; 0 for a class or zeros."""
+    (output,) = (node for node in gm.graph.nodes if node.op == "output")
+    (last,) = results(output)
+    while isinstance(module_of(gm, last), nn.Softmax | nn.LogSoftmax):
+        last = last.all_input_nodes[0]
+    if isinstance(module_of(gm, last), ArgMax):
+        return 0.0
+    runner = fx.Interpreter(gm)
+    runner.garbage_collect_values = False
+    with torch.no_grad():
+        runner.run(example)
+    (kind,), (wire,) = graph.input_types, graph.output_types
+    real = runner.env[last].double().numpy().reshape(len(example), -1)
+    found = wire.dequantize(graph(kind.quantize(example.double().numpy().reshape(-1, *kind.shape)))[0])
+    return float(np.linalg.norm(found.reshape(real.shape) - real) / np.linalg.norm(real)) if real.any() else 0.0
 
 
 def carve_on_trial(graph: Graph) -> None:

@@ -12,7 +12,7 @@ from intaglio.methods.catalogue import METHODS
 from intaglio.methods.method import Method
 from intaglio.reading import parse_yaml
 from intaglio.trial import checked
-from intaglio.twin.layers import Batches, in_precision_of, inputs
+from intaglio.twin.layers import Batches, all_in_precision_of, inputs
 
 SAMPLES = 8
 """Calibration samples on which a network is checked before it is approximated."""
@@ -43,7 +43,7 @@ class Recipe:
         """
         data = data if not isinstance(data, Iterable) else list(data) if not hasattr(data, "shape") else data
         model = checked(model, inputs(data, SAMPLES)[0])
-        data = in_precision_of(model, data)
+        data = all_in_precision_of(model, data)
         for number, method in enumerate(self.methods):
             model = method.apply(model, data)
             if not self.allow_loss:

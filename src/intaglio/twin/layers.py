@@ -87,13 +87,15 @@ def inputs(data: Batches, limit: int) -> list[Tensor]:
     return batches
 
 
-def in_precision_of(model: nn.Module, data: Batches) -> Batches:
-    """The same data with floating inputs in the precision of the network's parameters."""
+def in_precision_of(model: nn.Module, x: Tensor) -> Tensor:
+    """Inputs in the precision of the network's parameters; whole numbers stay."""
     kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    return x.to(kind) if x.is_floating_point() else x
 
-    def cast(x: Tensor) -> Tensor:
-        return x.to(kind) if x.is_floating_point() else x
 
+def all_in_precision_of(model: nn.Module, data: Batches) -> Batches:
+    """The same data with inputs in the precision of the network's parameters."""
     if isinstance(data, Tensor):
-        return cast(data)
-    return [cast(batch) if isinstance(batch, Tensor) else (cast(batch[0]), batch[1]) for batch in data]
+        return in_precision_of(model, data)
+    pairs = [(batch, ()) if isinstance(batch, Tensor) else (batch[0], batch[1:]) for batch in data]
+    return [(in_precision_of(model, x), *rest) if rest else in_precision_of(model, x) for x, rest in pairs]  # type: ignore[misc]

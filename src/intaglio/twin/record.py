@@ -16,6 +16,8 @@ from torch.nn.utils import parametrize
 
 from intaglio.ir.errors import IntaglioError, UnsupportedLayer
 from intaglio.twin.network import Network
+from intaglio.twin.refuse import refusal
+from intaglio.twin.replacements import ONE_TENSOR
 from intaglio.twin.rules import lower
 from intaglio.twin.source import SourceTracer, line_of
 
@@ -177,10 +179,8 @@ def _argument(model: nn.Module) -> str:
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if len(needed) > 1:
-        raise UnsupportedLayer(
-            f"{type(model).__name__}: forward takes {len(needed)} inputs ({', '.join(needed)}), and hardware here has "
-            f"one: give one tensor and take its parts inside, or split the network"
-        )
+        said = f"takes {len(needed)} inputs ({', '.join(needed)}), and hardware has one"
+        raise refusal("the network", said, ONE_TENSOR)
     takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     if not named and not takes_any:
         raise UnsupportedLayer(f"{type(model).__name__}: forward takes no input; give it one tensor")
