@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import intaglio as ig
 from intaglio import trial
-from intaglio.ir.errors import StructureError, UnsupportedLayer
+from intaglio.ir.errors import ShapeError, StructureError, UnsupportedLayer
 from intaglio.ir.graph import Graph
 from intaglio.methods import Method
 from intaglio.twin.layers import WEIGHTED
@@ -82,3 +82,9 @@ def test_a_network_that_was_approximated_is_not_tried_again(monkeypatch: pytest.
     again = ig.Recipe(ig.Prune(sparsity=0.5)).apply(small, x)
     assert ig.equal(again, ig.lower(again, x[:1]), x) == 0
     ig.check(again, x)
+
+
+def test_an_axis_taken_for_the_batch_is_refused():
+    """torch takes (1, channels, length) for one image of one channel; hardware would take it for a signal."""
+    with pytest.raises(ShapeError, match="torch gives 1 values for each sample, hardware 4"):
+        ig.check(nn.Sequential(nn.Conv1d(4, 4, 1), nn.AdaptiveAvgPool2d(1)), torch.rand(1, 4, 6))

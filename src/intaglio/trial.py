@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 from intaglio.hardware.carver import Carver
 from intaglio.hardware.emit import require_parameters
 from intaglio.ir import ops
-from intaglio.ir.errors import DesignError, IntaglioError, UnsupportedLayer
+from intaglio.ir.errors import DesignError, IntaglioError, ShapeError, UnsupportedLayer
 from intaglio.ir.graph import Graph
 from intaglio.twin import replacements as use
 from intaglio.twin.capture import capture, one_tensor
@@ -125,6 +125,11 @@ def _error(gm: Network, graph: Graph, example: Tensor) -> float:
     (kind,), (wire,) = graph.input_types, graph.output_types
     real = runner.env[last].double().numpy().reshape(len(example), -1)
     found = wire.dequantize(graph(kind.quantize(example.double().numpy().reshape(-1, *kind.shape)))[0])
+    if found.size != real.size:
+        raise ShapeError(
+            f"{last.target}: torch gives {real.shape[1]} values for each sample, hardware {found.size // len(found)}: "
+            f"a layer takes an axis of its data for the batch; use layers for as many axes as the data have"
+        )
     return float(np.linalg.norm(found.reshape(real.shape) - real) / np.linalg.norm(real)) if real.any() else 0.0
 
 
