@@ -3,6 +3,7 @@
 import pickle
 import re
 import textwrap
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from intaglio.ir import Builder, Graph, Node, Type, Work, execute
 from intaglio.ir.encodings import ENCODINGS
 from intaglio.ir.errors import DataError, GraphError, IntaglioError, RangeError, ShapeError, StructureError
-from intaglio.ir.ops import OPS, Add, ArgMax, Conv2d, Input, MatMul, MaxPool, Requantize, Reshape
+from intaglio.ir.ops import OPS, Add, Align, ArgMax, Conv2d, Input, MatMul, MaxPool, Requantize, Reshape, Threshold
 from intaglio.ir.passes import PASSES
 
 
@@ -188,6 +189,11 @@ def test_an_accumulator_may_overflow_where_its_result_does_not() -> None:
         (lambda: Add((0, 1)), RangeError, "at least 1"),
         (lambda: Requantize(np.ones(1), np.ones(1), 63, 0, 1), RangeError, "shift 63"),
         (lambda: Requantize(np.ones(1), np.ones(1), 0, 1, 0), RangeError, "empty range"),
+        (lambda: Threshold(np.array([[1, 2, 3], [1, 3, 2]])), RangeError, "not ascending: sort every row"),
+        (lambda: Align(0, 4), RangeError, "block 0, mantissa 4: at least 1"),
+        (lambda: Align(4, 0), RangeError, "mantissa 0"),
+        (lambda: Align(4, 33), RangeError, "mantissa 33"),
+        (lambda: Type((2,), (0, 1), ()), ShapeError, "an empty scale"),
         (lambda: Type((), (0, 1)), ShapeError, "empty"),
         (lambda: Type((2, 0), (0, 1)), ShapeError, r"\(2, 0\) is empty"),
         (lambda: Type((2,), (1, 0)), RangeError, "range 1..0 is empty"),
@@ -208,6 +214,11 @@ def test_builder_refuses_what_is_not_a_graph() -> None:
             b.add(name, Reshape((4,)), *wires)
     with pytest.raises(GraphError, match="name at least one node"):
         b.graph([])
+    graph = b.graph([b.add("y", Reshape((4,)), x)])
+    for wires in ((1,), (2,), (-1,)):
+        late = replace(graph.nodes[1], inputs=wires)
+        with pytest.raises(GraphError, match=r"y reads .*: inputs must be earlier nodes"):
+            replace(graph, nodes=(graph.nodes[0], late))
 
 
 def test_a_kept_node_is_derived_again_where_what_it_reads_has_changed() -> None:
@@ -267,6 +278,7 @@ def test_text_for_people() -> None:
         ("int8 (6, 2, 3, 3)", "int8 (6, 2, 3, 4)"),
         ("# -20..19, 5 % zeros\n", "# -20..19, 5 % zeros\n!!"),
         ('"pool" = ', "pool = "),
+        ('"pool" = MaxPool("act"', '"pool" = [MaxPool]("act"'),
     ],
 )
 def test_damaged_text_is_refused(old: str, new: str) -> None:

@@ -11,12 +11,14 @@ from intaglio.ir.encodings import Encoding, cheapest
 from intaglio.ir.errors import IntaglioError, RangeError, ShapeError
 from intaglio.ir.ops import (
     Add,
+    Align,
     ArgMax,
     Concat,
     Conv2d,
     Lookup,
     MatMul,
     MaxPool,
+    Pad,
     Requantize,
     Reshape,
     SumPool,
@@ -69,6 +71,10 @@ def test_scales(op: Op, inputs: list[Type], scale: tuple[Fraction, ...]) -> None
         (Concat((1,)), [Type((2,), (0, 1)), Type((2,), (0, 1))], "1 multipliers for 2"),
         (Lookup(np.ones((1, 3)), 1), [Type((2,), (0, 3))], r"covers 1..3, the input 0..3"),
         (MaxPool((1, 1), (1, 1), (1, 0)), [IMAGE], "padding .* alone"),
+        (Pad((1, 1)), [Type((2,), (0, 1))], r"pads images .*got shape \(2,\)"),
+        (Align(3, 2), [Type((4,), (0, 9))], "blocks of 3 do not divide 4 channels"),
+        (Align(1, 2), [Type((2,), (0, 9), F(2, 4))], "different scales"),
+        (Align(1, 2), [Type((2,), (0, 2**32))], "values of 33 bits, at most 32"),
     ],
 )
 def test_inputs_that_do_not_fit(op: Op, inputs: list[Type], words: str) -> None:
