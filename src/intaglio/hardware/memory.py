@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from intaglio.hardware.rtl import memory_name
 
+_WORD = 64
+"""Words of fewer bits are packed and printed as arrays, wider ones one by one."""
 IntArray = npt.NDArray[np.int64]
 
 
@@ -20,6 +22,8 @@ def pack_lanes(values: IntArray, bits: int) -> tuple[int, ...]:
     """Pack rows of lane values, shape (words, lanes), into one integer per row; lane 0 is lowest."""
     mask = (1 << bits) - 1
     shifts = [lane * bits for lane in range(values.shape[1])]
+    if len(shifts) * bits < _WORD:
+        return tuple(((values & mask) << np.array(shifts, dtype=np.int64)).sum(axis=1).tolist())
     return tuple(sum((v & mask) << s for v, s in zip(row, shifts, strict=True)) for row in values.tolist())
 
 
@@ -35,7 +39,12 @@ class Memory:
     def text(self) -> str:
         """Content of the file; every word has the same number of digits, so that files diff well."""
         digits = -(-self.width // 4)
-        return "".join(f"{word:0{digits}x}\n" for word in self.words)
+        if self.width >= _WORD:
+            return "".join(f"{word:0{digits}x}\n" for word in self.words)
+        words = np.array(self.words, dtype=">u8").tobytes().hex().encode()
+        lines = np.full((len(self.words), digits + 1), ord("\n"), dtype=np.uint8)
+        lines[:, :digits] = np.frombuffer(words, dtype=np.uint8).reshape(-1, _WORD // 4)[:, -digits:]
+        return lines.tobytes().decode("ascii")
 
     @cached_property
     def name(self) -> str:
