@@ -1,4 +1,4 @@
-"""The golden model: calls of a Graph on a batch. Arguments: network (network.npz or lenet5_caffe), batch."""
+"""The golden model: calls of a Graph on a batch. Arguments: network (network.npz, lenet5_caffe or a stack), batch."""
 
 import sys
 from pathlib import Path
@@ -9,9 +9,10 @@ from turns import take_turns, versions
 from intaglio.ir.graph import Graph
 
 
-def lenet5_caffe(batch: int) -> tuple[Graph, np.ndarray]:
-    """LeNet-5 Caffe in 8 bits, quantised after initialisation, and images as integers."""
+def quantised(network: str, batch: int) -> tuple[Graph, np.ndarray]:
+    """LeNet-5 Caffe or a stack in 8 bits, quantised after initialisation, and images as integers."""
     import torch
+    from stacks import KINDS, SHAPE, stack
 
     from intaglio.methods.fixed_point import FixedPoint
     from intaglio.methods.recipe import Recipe
@@ -19,8 +20,9 @@ def lenet5_caffe(batch: int) -> tuple[Graph, np.ndarray]:
     from intaglio.twin.lower import lower
 
     torch.manual_seed(0)
-    images = torch.rand(batch, 1, 28, 28)
-    graph = lower(Recipe(FixedPoint()).apply(LeNet5Caffe(), images).eval(), images[:1])
+    model, shape = (stack(network), SHAPE) if network in KINDS else (LeNet5Caffe(), (1, 28, 28))
+    images = torch.rand(batch, *shape)
+    graph = lower(Recipe(FixedPoint()).apply(model, images[:16]).eval(), images[:1])
     return graph, graph.input_types[0].quantize(images.numpy())
 
 
@@ -32,7 +34,7 @@ def main(network: str, batch: int) -> None:
         graph, inputs = Graph.parse(str(data["graph"])), data["inputs"]
         wrong = int((graph(inputs)[0] != data["outputs"]).sum())
     else:
-        graph, inputs = lenet5_caffe(batch)
+        graph, inputs = quantised(network, batch)
     take_turns(
         lambda: graph(inputs),
         wrong=wrong,

@@ -1,8 +1,9 @@
-"""torch: float32 evaluation on the CPU. Arguments: network (jet_mlp or lenet5_caffe), batch, threads."""
+"""torch: float32 evaluation on the CPU. Arguments: network (jet_mlp, lenet5_caffe or a stack), batch, threads."""
 
 import sys
 
 import torch
+from stacks import KINDS, SHAPE, stack
 from turns import take_turns, versions
 
 from intaglio.models import MODELS
@@ -14,8 +15,8 @@ def main(network: str, batch: int, threads: int) -> None:
     """Take turns in evaluating the batch."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = MODELS[network]().eval()
-    inputs = torch.rand(batch, *SHAPES[network])
+    model = (stack(network) if network in KINDS else MODELS[network]()).eval()
+    inputs = torch.rand(batch, *SHAPES.get(network, SHAPE))
 
     def call() -> torch.Tensor:
         with torch.inference_mode():
