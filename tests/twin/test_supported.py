@@ -106,11 +106,6 @@ def tap(channels: int, *shape: int, at: tuple[int, ...]) -> Take:
     return weights(weight=lambda old: kernel)
 
 
-def shuffled(groups: int, channels: int) -> Tensor:
-    order = torch.arange(channels).reshape(groups, -1).T.reshape(-1)
-    return torch.eye(channels)[order]
-
-
 def asymmetric() -> tuple[nn.Module, nn.Module]:
     """A convolution behind an uneven pad, and the one with zeros on the side that got more."""
     old, new = nn.Conv2d(4, 3, 2, bias=False), nn.Conv2d(4, 3, (3, 2), bias=False)
@@ -188,7 +183,6 @@ CASES: dict[str, Case] = {
     "LPPool2d": Case(lambda: nn.LPPool2d(2, 2)),
     "ReflectionPad2d": Case(lambda: nn.ReflectionPad2d(1), tails=conv_tail),
     "FeatureAlphaDropout": Case(lambda: nn.FeatureAlphaDropout(), take=same),
-    "ChannelShuffle": Case(lambda: nn.ChannelShuffle(2), take=weights(weight=lambda old: shuffled(2, 4))),
     "always_dropout": Case(lambda: Expression(lambda x: F.dropout(x, 0.5))),
     "Unflatten": Case(lambda: nn.Unflatten(1, (2, 2, 2)), VECTOR),
     "Softmin": Case(lambda: nn.Softmin(1)), "Bilinear": Case(lambda: Joined(nn.CosineSimilarity())),

@@ -15,9 +15,9 @@ import intaglio as ig
 from intaglio.ir.errors import IntaglioError, UnsupportedLayer
 from intaglio.twin.capture import capture
 from intaglio.twin.trace import trace
+from tests.support.eager import COUNT, carried, same, samples
 
 Forward = Callable[..., Tensor]
-COUNT = 7
 
 
 class Net(nn.Module):
@@ -31,20 +31,6 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.calculate(self, x)
-
-
-def same(model: nn.Module, x: Tensor) -> None:
-    """The flat form of a copy gives what the model gives, to the last digits of float64, for all samples."""
-    model = model.double().eval()
-    with torch.no_grad():
-        expected = model(x.double().clone())
-        found = trace(copy.deepcopy(model))(x.double().clone())
-    assert expected.shape == found.shape
-    assert float((expected - found).abs().max()) <= 1e-9 * float(expected.abs().max())
-
-
-def samples(*shape: int) -> Tensor:
-    return torch.randn(COUNT, *shape, generator=torch.Generator().manual_seed(1))
 
 
 def relu_module(n: Net, x: Tensor) -> Tensor:
@@ -277,18 +263,6 @@ def test_subclasses_of_layers_are_what_they_compute():
 def plain() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
-
-
-def carried(model: nn.Module, x: Tensor | None = None) -> None:
-    """12 bits of the network are near the network."""
-    x = samples(6) if x is None else x
-    small = ig.Recipe(ig.FixedPoint(weight_bits=12, activation_bits=12, input_bits=12)).apply(model, x)
-    graph = ig.lower(small, x[:1])
-    (wire,), (kind,) = graph.output_types, graph.input_types
-    found = wire.dequantize(graph(kind.quantize(x.double().numpy()))[0])
-    with torch.no_grad():
-        real = model.eval()(x).double().numpy()
-    assert np.linalg.norm(found - real) < 0.01 * np.linalg.norm(real)
 
 
 @pytest.mark.parametrize("old", [False, True])

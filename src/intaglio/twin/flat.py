@@ -45,6 +45,13 @@ def module_of(gm: GraphModule, node: Node) -> nn.Module | None:
     return gm.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
+def sizes_of(node: Node) -> tuple[Any, ...]:
+    """The sizes that a view or a reshape asks for; none for another node."""
+    if node.target not in ("view", "reshape", torch.reshape) or len(node.args) < 2:
+        return ()
+    return tuple(node.args[1]) if isinstance(node.args[1], tuple | list) else node.args[1:]
+
+
 def is_reshape(node: Node) -> bool:
     """Whether a node only reshapes a tensor."""
     return node.op in ("call_function", "call_method") and node.target in RESHAPES

@@ -25,6 +25,10 @@ def _argmax(x: Any, dim: Any = None, keepdim: bool = False) -> nn.Module:
     return ArgMax(dim, keepdim)
 
 
+def _shuffle(x: Any, groups: int) -> nn.Module:
+    return nn.ChannelShuffle(groups)
+
+
 def _dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Module:
     return Always() if training and p else nn.Dropout(p)
 
@@ -107,6 +111,8 @@ FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
     F.dropout2d: _dropout,
     F.alpha_dropout: _dropout,
     F.pad: _pad,
+    F.channel_shuffle: _shuffle,
+    torch.channel_shuffle: _shuffle,
     torch.argmax: _argmax,
     "argmax": _argmax,
     F.softmax: _softmax(nn.Softmax),

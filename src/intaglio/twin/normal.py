@@ -1,13 +1,12 @@
 """One form for each operation of a recorded network: positional inputs, no identities, views that always work."""
 
 import inspect
-from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
 
 from intaglio.ir.errors import UnsupportedLayer
-from intaglio.twin.flat import module_of
+from intaglio.twin.flat import module_of, sizes_of
 from intaglio.twin.source import place, written
 
 _IDENTITIES = {"contiguous", "clone", "detach", "cpu", "cuda", "requires_grad_", "to", "type", "type_as"} | {
@@ -57,10 +56,8 @@ def _first(node: Node) -> None:
 
 def _free_view(node: Node) -> None:
     """A view as a reshape, which needs no particular layout in memory; its first size must not be a constant."""
-    if node.target not in ("view", "reshape", torch.reshape):
-        return
-    sizes: Any = node.args[1] if isinstance(node.args[1], tuple | list) else node.args[1:]
-    if isinstance(sizes[0], torch.dtype):
+    sizes = sizes_of(node)
+    if not sizes or isinstance(sizes[0], torch.dtype):
         return
     if isinstance(sizes[0], int) and sizes[0] > 0:
         raise UnsupportedLayer(

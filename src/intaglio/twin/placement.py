@@ -52,7 +52,8 @@ _register(
 )
 _register("either", nn.BatchNorm1d, nn.BatchNorm2d, nn.Hardtanh)
 _register("follow", nn.ReLU, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
-_register("passive", nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Unflatten, nn.Softmax, nn.LogSoftmax, ArgMax)
+_register("passive", nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Unflatten, nn.ChannelShuffle)
+_register("passive", nn.Softmax, nn.LogSoftmax, ArgMax)
 _register("quantizer", ActivationQuantizer)
 
 
@@ -167,6 +168,7 @@ _KEEP_SIGN = (
     nn.AdaptiveAvgPool2d,
     nn.MaxPool1d,
     nn.MaxPool2d,
+    nn.ChannelShuffle,
     nn.Flatten,
     nn.Dropout,
     nn.Identity,

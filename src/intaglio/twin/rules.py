@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import singledispatch
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from intaglio.ir.errors import ShapeError, UnsupportedLayer
@@ -274,6 +275,14 @@ def _aligned(scope: Scope, inputs: Sequence[int]) -> tuple[list[int], list[int]]
 @lower.register
 def _flatten(module: nn.Flatten, scope: Scope, x: int) -> int:
     return reshape(scope, x, (scope.type(x).size,))
+
+
+@lower.register
+def _shuffle(module: nn.ChannelShuffle, scope: Scope, x: int) -> int:
+    """A permutation of channels: a convolution of kernel 1 whose rows hold a single one."""
+    channels = scope.type(x).shape[0]
+    order = module(torch.arange(channels).reshape(1, channels, 1)).flatten()
+    return scope.add(Conv2d(np.eye(channels, dtype=np.int64)[order.numpy()][:, :, None, None]), uniform(scope, x))
 
 
 @lower.register

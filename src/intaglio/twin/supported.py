@@ -280,6 +280,7 @@ SUPPORTED = (
         ),
         note="the network gives the logits",
     ),
+    Row((nn.ChannelShuffle,), ("F.channel_shuffle", "torch.channel_shuffle"), note="also as view, transpose, view"),
 )
 """Layers with an integer form."""
 
@@ -383,15 +384,6 @@ UNSUPPORTED = (
         ("F.dropout",),
         remedy=Remedy("use nn.Dropout, or pass training=self.training", use.just("nn.Dropout()")),
         note="also active in evaluation",
-    ),
-    Row(
-        (nn.ChannelShuffle,),
-        ("F.channel_shuffle",),
-        remedy=Remedy(
-            "use a convolution of kernel 1 without bias whose weight is the matrix of the permutation",
-            lambda call: use.pointwise(call, call.channels),
-            equal=True,
-        ),
     ),
     Row(
         (nn.Unflatten,),

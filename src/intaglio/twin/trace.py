@@ -9,6 +9,7 @@ from intaglio.twin.in_place import by_value
 from intaglio.twin.network import Network
 from intaglio.twin.normal import normalise
 from intaglio.twin.record import record
+from intaglio.twin.shuffle import find_shuffles
 from intaglio.twin.source import FORM, form
 
 
@@ -27,6 +28,7 @@ def trace(model: nn.Module) -> Network:
     gm = record(model)
     by_value(gm)
     normalise(gm)
+    find_shuffles(gm)
     _modularise(gm)
     return gm
 
