@@ -12,6 +12,7 @@ from intaglio.ir.passes import (
     _narrowed,
     drop_identity,
     fold_pad,
+    fold_permutation,
     fold_threshold,
     fuse_requantize,
     minimise_requantize,
@@ -83,7 +84,8 @@ def test_values_are_preserved_on_random_chains(rewrite: object) -> None:
         after = rewrite(graph)  # pyright: ignore
         assert_same(graph, after, every_value(-150, 150))
         changed += after != graph
-    assert changed > 5 or rewrite in (fold_pad, move_affine, fold_threshold, nest_concat)  # their own tests are below
+    elsewhere = (fold_pad, fold_permutation, move_affine, fold_threshold, nest_concat)  # they have their own tests
+    assert changed > 5 or rewrite in elsewhere
 
 
 def test_thresholds_of_many_levels() -> None:
@@ -325,3 +327,23 @@ def test_outputs_are_clipped_to_what_was_proved_of_them(proved: tuple[int, int],
     """Also to a single value; where the two have nothing in common the output stays as it is."""
     graph = chain(requantize(low=0, high=10))
     assert _narrowed(graph, [proved]).output_types[0].range == found
+
+
+def test_only_permutations_of_channels_become_an_order_of_weights() -> None:
+    rng = np.random.default_rng(0)
+    image = Type((4, 3, 3), (-8, 7))
+    weight = rng.integers(-3, 4, (5, 4, 2, 2))
+    eye = np.eye(4, dtype=np.int64)
+    x = rng.integers(-8, 8, (6, 4, 3, 3))
+    for matrix, folds in ((eye[[2, 0, 3, 1]], True), (2 * eye, False), (eye[[0, 0, 1, 2]], False), (-eye, False)):
+        builder = Builder()
+        source = builder.add("x", Input(image))
+        first = builder.add("p", Conv2d(matrix.reshape(4, 4, 1, 1)), source)
+        graph = builder.graph([builder.add("c", Conv2d(weight), first)])
+        folded = fold_permutation(graph)
+        assert np.array_equal(folded(x)[0], graph(x)[0])
+        assert (np.array_equal(folded.node("c").op.weight, weight) and folded == graph) is not folds
+    builder = Builder()
+    first = builder.add("p", Conv2d(eye[[1, 0, 3, 2]].reshape(4, 4, 1, 1)), builder.add("x", Input(image)))
+    pooled = builder.graph([builder.add("m", MaxPool((2, 2), (1, 1)), first)])
+    assert fold_permutation(pooled) == pooled

@@ -7,6 +7,7 @@ from intaglio.ir.graph import Builder, Graph
 from intaglio.ir.ops import Requantize
 from intaglio.ir.passes.drop_identity import drop_identity
 from intaglio.ir.passes.fold_pad import fold_pad
+from intaglio.ir.passes.fold_permutation import fold_permutation
 from intaglio.ir.passes.fold_threshold import fold_threshold
 from intaglio.ir.passes.fuse_requantize import fuse_requantize
 from intaglio.ir.passes.minimise_requantize import minimise_requantize
@@ -19,6 +20,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     drop_identity,
     nest_concat,
     fold_pad,
+    fold_permutation,
     move_affine,
     fuse_requantize,
     drop_identity,
@@ -51,6 +53,6 @@ def _narrowed(graph: Graph, bounds: list[tuple[int, int]]) -> Graph:
 
 
 __all__ = [
-    "PASSES", "drop_identity", "fold_pad", "fold_threshold", "fuse_requantize", "minimise_requantize",
-    "move_affine", "nest_concat", "optimise", "requantize_to_threshold",
+    "PASSES", "drop_identity", "fold_pad", "fold_permutation", "fold_threshold", "fuse_requantize",
+    "minimise_requantize", "move_affine", "nest_concat", "optimise", "requantize_to_threshold",
 ]  # fmt: skip
