@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.run import tiny
-from tests.support.processes import marked
+from tests.support.processes import in_the_foreground, marked
 
 ROOT = Path(__file__).resolve().parents[2]
 SAME = ("float.safetensors", "model.safetensors", "graph.txt", "constants.bin", "design.bit")
@@ -62,7 +62,7 @@ def start(place: Place, folder: Path | None = None, **more: str) -> "subprocess.
     """Start a run."""
     return subprocess.Popen(
         command(folder or place.folder), cwd=ROOT, env=environment(place, **more), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, text=True, preexec_fn=in_the_foreground,
     )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def end(place: Place, ready: Callable[[], bool], number: signal.Signals, **more:
         time.sleep(0.01)
     place.blame(process.poll() is not None or time.monotonic() > limit, "it did not come to the step")
     process.send_signal(number)
-    words = process.communicate()[1]
+    words = _said(process)
     gone = number == signal.SIGKILL
     wanted = -number if gone else 128 + number
     place.blame(process.returncode != wanted, f"status {process.returncode} instead of {wanted}")
@@ -83,9 +83,18 @@ def end(place: Place, ready: Callable[[], bool], number: signal.Signals, **more:
     leavings(place, words, killed=gone)
 
 
+def _said(process: "subprocess.Popen[str]") -> str:
+    """What a run told until it ended; one that hangs is ended."""
+    try:
+        return process.communicate(timeout=PATIENCE)[1]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()[1]
+
+
 def fails(place: Place, process: "subprocess.Popen[str]", *words: str) -> None:
     """Wait for a run that must fail with a message that holds one of `words`, and leave nothing behind."""
-    said = process.communicate(timeout=PATIENCE)[1]
+    said = _said(process)
     place.blame(process.returncode != 2, f"status {process.returncode} instead of 2")
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     place.blame(not any(word in line for line in errors for word in words), f"it says {errors}")
@@ -95,7 +104,7 @@ def fails(place: Place, process: "subprocess.Popen[str]", *words: str) -> None:
 def resume(place: Place, reference: Path) -> None:
     """Run to the end, and blame what is not as in the undisturbed run."""
     process = start(place)
-    said = process.communicate(timeout=PATIENCE)[1]
+    said = _said(process)
     place.blame(process.returncode != 0, f"resumed with status {process.returncode}: {said[-300:]}")
     leavings(place, said)
     if process.returncode == 0:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.processes import wait_until
+from support.processes import in_the_foreground, wait_until
 from support.small_designs import stage
 
 from intaglio.files import file_key
@@ -196,7 +196,8 @@ def test_waiting_for_another_builder_can_be_interrupted(tmp_path: Path):
     first = subprocess.Popen([sys.executable, "-c", _KILLED, str(tmp_path), "key"], stdout=subprocess.PIPE, text=True)
     assert first.stdout is not None and first.stdout.readline() == "started\n"
     second = subprocess.Popen(
-        [sys.executable, "-c", _KILLED, str(tmp_path), "key"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", _KILLED, str(tmp_path), "key"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, preexec_fn=in_the_foreground,
     )
     try:
         wait_until(lambda: _waits_for_a_lock(second.pid))

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support.processes import alive, marked, wait_until
+from support.processes import alive, in_the_foreground, marked, wait_until
 
 from intaglio.hardware import tools
 from intaglio.hardware.processes import LIMIT, Outcome, Stopped, execute, time_limit, together, until
@@ -78,7 +78,7 @@ def test_tools_end_with_us_however_we_end(number: signal.Signals, tmp_path: Path
     mark = f"MARK={tmp_path}"
     environment = {**os.environ, "MARK": str(tmp_path)}
     command = [sys.executable, "-c", CALLER, str(tmp_path)]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, preexec_fn=in_the_foreground)
     try:
         wait_until((tmp_path / "ready").exists)
         assert all(alive(int(pid)) for pid in (tmp_path / "pids").read_text().split())

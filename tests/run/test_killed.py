@@ -38,14 +38,18 @@ def end_when(ready: Callable[[], bool], number: signal.Signals, arguments: list[
     quiet = {"TORCHINDUCTOR_CACHE_DIR": f"{scratch}-torch"}  # PyTorch keeps it for the next run
     variables = {**environment(cache), "TMPDIR": str(scratch), **quiet, **more}
     process = subprocess.Popen(
-        arguments, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        arguments, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=processes.in_the_foreground,
     )  # fmt: skip
     try:
         processes.wait_until(lambda: ready() or process.poll() is not None)
         assert process.poll() is None, "the run ended before it was told to"
     finally:
         process.send_signal(number)
-        output, words = process.communicate()
+        try:
+            output, words = process.communicate(timeout=processes.PATIENCE)
+        finally:
+            process.kill()
     processes.wait_until(lambda: processes.marked(f"TMPDIR={scratch}") == [], "something is left running")
     processes.wait_until(lambda: list(scratch.iterdir()) == [], "a temporary file is left")
     assert output == "" and "Traceback" not in words

@@ -1,5 +1,6 @@
 """Waiting for what other processes do, and seeing which of them are left."""
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,12 @@ def wait_until(condition: Callable[[], bool], why: str = "") -> None:
     while not condition():
         assert time.monotonic() < end, why or "it never happened"
         time.sleep(0.01)
+
+
+def in_the_foreground() -> None:
+    """For `preexec_fn`: signals are not ignored, as they are in what a shell starts in the background."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def alive(pid: int) -> bool:
