@@ -4,15 +4,14 @@ Every bug is one textual change in a copy of the RTL library. The untouched copy
 """
 
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from support import fuzz
 
 import intaglio.hardware.emit as emit_module
-from intaglio.cost import cycles
-from intaglio.hardware.issuers import Window
+from intaglio.cost import actors
 from intaglio.hardware.stages import MatMulStage
 
 DENSE, PADDED, DEEP = 33, 1, 10  # one dense layer; one padded convolution; dense layers, several beats per sum
@@ -95,20 +94,13 @@ def test_a_cycle_model_that_is_one_off_is_found(tmp_path: Path, monkeypatch: pyt
     assert any("latency modelled" in text for text in found)
 
 
-class Roomy(Window):
-    """A window that believes in one row more than there is."""
-
-    @property
-    def rows(self) -> int:
-        return super().rows + 1
-
-
 def test_a_cycle_model_with_a_row_too_many_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = cycles._WindowActor.__init__
+    right = actors.Collect.__init__
 
-    def wrong(self: cycles._WindowActor, unit: object, window: Window, *ends: object) -> None:
-        right(self, unit, Roomy(**{field.name: getattr(window, field.name) for field in fields(Window)}), *ends)
+    def wrong(self: actors.Collect, source: object, out: object, size: int, depth: int, gate: int, **rest: int) -> None:
+        ring = gate == 0 and rest["lag"] == 0  # the rows that a window holds
+        right(self, source, out, size, depth=depth + ring, gate=gate, **rest)
 
-    monkeypatch.setattr(cycles._WindowActor, "__init__", wrong)
+    monkeypatch.setattr(actors.Collect, "__init__", wrong)
     found = problems(PADDED, tmp_path)
     assert any("first beats modelled" in text for text in found) and not any("outputs differ" in text for text in found)
