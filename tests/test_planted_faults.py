@@ -168,6 +168,7 @@ def test_a_fault_is_caught_by_the_cheapest_test_or_survives(small: Path):
     assert (root / path).read_bytes() == before and not copy.exists()
     with Tree(root, small / "work") as again:
         assert again.ready == ["tests/ir/test_x.py"] and set(again.costs) == set(tree.costs) and not again.broken
+        again.costs = dict(tree.costs)  # not as measured: which of two short tests is the cheaper is chance
         assert again.attempt(found["f", "operator"]).by == "tests/ir/test_x.py::test_cheap"
         assert again.attempt(found["g", "operator"]).state == "survived"
         assert again.broken == tree.broken
