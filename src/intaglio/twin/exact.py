@@ -11,6 +11,7 @@ thresholds, exactly (see `staircase`); anywhere else it is a factor of 12 bits a
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -78,20 +79,20 @@ def gain_and_offset(norm: nn.Module) -> tuple[Tensor, Tensor]:
     return gain, beta - norm.running_mean.double() * gain
 
 
-class Exact(nn.Module):
+class Exact(nn.Module, ABC):
     """A module of the hardware's form: `forward` on values and what is known of them, `frozen` as constants."""
 
+    @abstractmethod
     def forward(self, x: Tensor, given: Wire) -> tuple[Tensor, Wire]:
         """The result for an input of which `given` is known, and what is known of the result."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wire(self, given: Wire) -> Wire:
         """What is known of the result."""
-        raise NotImplementedError
 
+    @abstractmethod
     def frozen(self, name: str, given: Wire) -> nn.Module:
         """The same function of constants."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class _Sums:
 
 
 class Layer(Exact):
-    """A layer with weights; `norm` is merged into it. `rows` None, or the batch norm whose signs its rows take.
+    """A layer with weights; `norm` is merged into it. `signs` None, or the batch norm whose signs its rows take.
 
     `leaves`: the result leaves the network without meeting another computation.
     """
@@ -141,14 +142,14 @@ class Layer(Exact):
             sums = self._sums(given)
         whole, _ = integers(self.layer, name, settled=False)
         made = plain(self.layer)
-        set_weight(made, whole * self._signs(whole), fractions(sums.scale.tolist()))
+        set_weight(made, whole * self._signs(whole.ndim), fractions(sums.scale.tolist()))
         bias = None if sums.bias is None else nn.Parameter(sums.bias.clone(), requires_grad=False)
         made.bias = bias  # type: ignore[assignment]
         return made
 
-    def _signs(self, whole: np.ndarray) -> np.ndarray:
+    def _signs(self, axes: int) -> np.ndarray:
         """-1, 0 or 1 for every row; 0 only where a merged gain is zero or negligible."""
-        shape = (-1, *[1] * (whole.ndim - 1))
+        shape = (-1, *[1] * (axes - 1))
         if self.signs is not None:
             return np.where(gain_and_offset(self.signs)[0].detach().numpy() < 0, -1, 1).reshape(shape)
         if self.norm is None:
@@ -172,12 +173,12 @@ class Layer(Exact):
         whole = weight / declared.reshape(shape)
         bias: Tensor | None = self.layer.bias  # type: ignore[assignment]
         if self.signs is not None:
-            whole, scale, bias = whole * torch.from_numpy(self._signs(np.empty(weight.shape))), declared, None
+            whole, scale, bias = whole * torch.from_numpy(self._signs(weight.dim())), declared, None
         elif self.norm is None:
             scale = declared
             bias = None if bias is None else bias.double()
         else:
-            whole = whole * torch.from_numpy(self._signs(np.empty(weight.shape)))
+            whole = whole * torch.from_numpy(self._signs(weight.dim()))
             scale, bias = self._merged(whole, declared, bias, given)
         largest, bound = self._reach(whole, scale, bias, given)
         if bias is not None:

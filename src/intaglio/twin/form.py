@@ -4,6 +4,7 @@ It is a second reading of the network's own modules and parameters, never a copy
 """
 
 import copy
+from collections import Counter
 from typing import Any
 
 import torch
@@ -45,8 +46,8 @@ class Form:
         }
         self._drop(softmax)
         self._averages()
-        calls = [str(node.target) for node in self.graph.nodes if node.op == "call_module"]
-        self._alone = {name for name in calls if calls.count(name) == 1}
+        calls = Counter(str(node.target) for node in self.graph.nodes if node.op == "call_module")
+        self._alone = {name for name, count in calls.items() if count == 1}
         self._staircases()
         self._norms()
         self._layers()
