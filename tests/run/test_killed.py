@@ -16,7 +16,7 @@ import pytest
 import torch
 from support import processes
 
-from intaglio.hardware.cache import cache_root
+from intaglio.hardware.cache import cache_root, intact
 from tests.run import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -98,7 +98,7 @@ def test_ended_in_training_killed_in_simulation_ended_in_synthesis(finished, tmp
     assert half_done(cache) != []  # the kill's
     begin = time.time_ns()
     end_when(lambda: building(cache, "synthesis", begin), signal.SIGTERM, arguments, cache)
-    assert not any((cache / "synthesis").glob("*/manifest.json")) and "synthesize" not in marked(folder)
+    assert all(map(intact, (cache / "synthesis").glob("[!.]*/"))) and "synthesize" not in marked(folder)
 
     done = subprocess.run(arguments, env=environment(cache), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
