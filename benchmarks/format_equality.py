@@ -35,8 +35,9 @@ from intaglio.ir import ops
 from intaglio.ir.errors import RecipeError, StructureError
 from intaglio.ir.graph import Graph
 from intaglio.methods import METHODS, Method, Recipe
-from intaglio.methods.format import Format, quantised
+from intaglio.methods.format import Format
 from intaglio.twin.lower import equal, lower
+from intaglio.twin.quantise import quantised
 
 RESULT = Path("benchmarks/results/format_equality.json")
 INPUTS = 48

@@ -28,9 +28,10 @@ from torch.fx import GraphModule, Node
 from intaglio.ir.errors import RangeError, RecipeError
 from intaglio.methods.format import Format
 from intaglio.methods.method import Choice, SearchSpace
+from intaglio.twin.borders import pad_with
 from intaglio.twin.calibrate import log2_scale, observe
 from intaglio.twin.fitted import MeanGrid, dyadic
-from intaglio.twin.flat import free_name, module_of
+from intaglio.twin.flat import module_of
 from intaglio.twin.layers import WEIGHTED, Batches, inputs, matches, weighted_layers
 from intaglio.twin.placement import chains
 from intaglio.twin.quantizers import ActivationQuantizer, LevelQuantizer, WeightGrid
@@ -171,7 +172,7 @@ class Binary(Format):
                 "binary: activations is true, but no selected layer has an activation behind it: select others"
             )
         replace_rectifiers(gm, found, [SignQuantizer() for _ in found])
-        self._pad(gm)
+        pad_with(gm, self.select, _signed(gm), -1.0)
         gm.graph.lint()
         gm.recompile()
 
@@ -189,48 +190,8 @@ class Binary(Format):
             log2 = log2_scale(observer.values(), quantizer.low, quantizer.high, quantizer.kind, "mse")
             quantizer.log2_scale.data.copy_(torch.from_numpy(log2))
 
-    def _pad(self, gm: GraphModule) -> None:
-        """A border of -1 before each selected convolution of which every call reads signs."""
-        signed = _signed(gm)
-        calls: dict[str, list[Node]] = {}
-        for node in gm.graph.nodes:
-            layer = module_of(gm, node)
-            if isinstance(layer, nn.Conv1d | nn.Conv2d) and matches(str(node.target), layer, self.select):
-                calls.setdefault(str(node.target), []).append(node)
-        for name, nodes in calls.items():
-            layer = gm.get_submodule(name)
-            assert isinstance(layer, nn.Conv1d | nn.Conv2d)
-            border = _border(layer)
-            if any(border) and all(node.all_input_nodes[0] in signed for node in nodes):
-                layer.padding = (0,) * len(border)
-                for node in nodes:
-                    _put_pad(gm, node, f"{name}_pad", border)
-
 
 def _signed(gm: GraphModule) -> set[Node]:
     """The nodes whose values are all -1 or +1."""
     signs = {node for node in gm.graph.nodes if isinstance(module_of(gm, node), SignQuantizer)}
     return carried(gm, signs, borders=(-1.0, 1.0))
-
-
-def _border(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...]:
-    """The zeros that a convolution adds on both sides of each axis; none where they are not symmetric zeros."""
-    padding = layer.padding
-    if padding == "same":
-        total = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
-        padding = tuple(0 if any(t % 2 for t in total) else t // 2 for t in total)
-    if isinstance(padding, str) or layer.padding_mode != "zeros":
-        return (0,) * len(layer.kernel_size)
-    return tuple(padding)
-
-
-def _put_pad(gm: GraphModule, node: Node, name: str, border: tuple[int, ...]) -> None:
-    """A border of -1 around what a node reads; torch counts axes from the last."""
-    sides = tuple(side for axis in reversed(border) for side in (axis, axis))
-    pad = nn.ConstantPad1d(sides, -1.0) if len(border) == 1 else nn.ConstantPad2d(sides, -1.0)  # type: ignore[arg-type]
-    source = node.all_input_nodes[0]
-    name = free_name(gm, name)
-    gm.add_submodule(name, pad)
-    with gm.graph.inserting_before(node):
-        padded = gm.graph.call_module(name, (source,))
-    node.replace_input_with(source, padded)

@@ -24,27 +24,25 @@ Exploited by: the block-exponent encoding, and dot products that shift once a be
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from intaglio.ir.errors import IntaglioError, ShapeError, StructureError, UnsupportedLayer
-from intaglio.methods.format import Format, quantised
+from intaglio.ir.errors import ShapeError, StructureError
+from intaglio.methods.format import Format
 from intaglio.methods.method import SearchSpace, Span
 from intaglio.twin.align import SMALLEST, BlockAlign
 from intaglio.twin.calibrate import log2_scale, observe
-from intaglio.twin.flat import free_name, is_reshape, module_of
+from intaglio.twin.flat import module_of
 from intaglio.twin.layers import Batches, inputs, weighted_layers
-from intaglio.twin.placement import role_of
+from intaglio.twin.quantise import quantised
 from intaglio.twin.quantizers import ActivationQuantizer, Grid, WeightGrid
+from intaglio.twin.reads import Read, align_at, integers_read, quantizer_behind, reads
 from intaglio.twin.stack import before_grid, put_last
 from intaglio.twin.uneven import binade, uneven
-
-_SAME = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
 
 
 class BlockGrid(Grid, WeightGrid):
@@ -81,16 +79,6 @@ class BlockGrid(Grid, WeightGrid):
         return f"blocks of {self.block}, mantissas of {self.bits} bits, exponents 0 .. {self.largest}"
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What one call of a layer reads: `source`, by the nodes `path` (last first); `shape` is that of the source."""
-
-    call: Node
-    source: Node
-    path: tuple[Node, ...]
-    shape: tuple[int, ...]
-
-
 class BlockFloatingPoint(Format):
     """Weights, and with `activation_mantissa` what selected layers read, in blocks that share an exponent.
 
@@ -122,8 +110,8 @@ class BlockFloatingPoint(Format):
         gm = quantised(model, data)
         batches = inputs(data, self.samples)
         layers = dict(weighted_layers(gm, self.select))
-        reads = _reads(gm, layers, batches[0][:1])
-        shapes = {str(read.call.target): read.shape for read in reads}
+        found = reads(gm, layers, batches[0][:1])
+        shapes = {str(read.call.target): read.shape for read in found}
         blocks = {name: self._block(name, layer, shapes.get(name)) for name, layer in layers.items()}
         for name, layer in layers.items():
             weight = before_grid(layer)
@@ -131,7 +119,7 @@ class BlockFloatingPoint(Format):
             grid = BlockGrid(weight, blocks[name], pixels, self.weight_mantissa, self.exponent_bits)
             put_last(layer, grid)
         if self.activation_mantissa is not None:
-            self._align(gm, reads, blocks, batches)
+            self._align(gm, found, blocks, batches)
         return gm
 
     def weight_grid(self, weight: Tensor, name: str) -> BlockGrid:
@@ -144,7 +132,7 @@ class BlockFloatingPoint(Format):
         super().verify(model)
         assert isinstance(model, GraphModule)
         for node in model.graph.nodes:
-            source = _quantizer(model, node) if isinstance(module_of(model, node), BlockAlign) else None
+            source = quantizer_behind(model, node) if isinstance(module_of(model, node), BlockAlign) else None
             if source is not None and model.get_submodule(str(source.target)).mantissa != 1:
                 raise StructureError(
                     f"{source.target}: a later method gave it a scale that is not a power of two, and the integers "
@@ -170,17 +158,17 @@ class BlockFloatingPoint(Format):
             )
         return min(self.block, channels)
 
-    def _align(self, gm: GraphModule, reads: list[_Read], blocks: dict[str, int], batches: list[Tensor]) -> None:
+    def _align(self, gm: GraphModule, found: list[Read], blocks: dict[str, int], batches: list[Tensor]) -> None:
         """Widen the quantisers before selected layers and align what the layers read."""
-        sources = [_integers(gm, read) for read in reads]
+        sources = [integers_read(gm, read) for read in found]
         self._widen(gm, sources, batches)
-        for read, source in zip(reads, sources, strict=True):
+        for read, source in zip(found, sources, strict=True):
             quantizer = gm.get_submodule(str(source.target))
             assert isinstance(quantizer, ActivationQuantizer) and self.activation_mantissa is not None
             signed = quantizer.low < 0
             mantissa = self.activation_mantissa - signed
             wide = quantizer.bits - signed > mantissa
-            _reroute(gm, read, BlockAlign(blocks[str(read.call.target)], mantissa) if wide else None)
+            align_at(gm, read, BlockAlign(blocks[str(read.call.target)], mantissa) if wide else None)
         gm.graph.lint()
         gm.delete_all_unused_submodules()
         gm.recompile()
@@ -200,106 +188,3 @@ class BlockFloatingPoint(Format):
             log2 = log2_scale(observer.values(), quantizer.low, quantizer.high, "power_of_two", "minmax")
             spare = (self.width - (self.activation_mantissa or 0)) // 4
             quantizer.log2_scale.copy_(torch.from_numpy(log2 + spare))
-
-
-class _Shapes(fx.Interpreter):
-    """Runs a network once and keeps the shape of every tensor."""
-
-    def __init__(self, gm: GraphModule) -> None:
-        super().__init__(gm)
-        self.shapes: dict[Node, tuple[int, ...]] = {}
-        self.extra_traceback = False
-
-    def run_node(self, n: Node) -> Any:
-        """Run one node."""
-        value = super().run_node(n)
-        if isinstance(value, Tensor):
-            self.shapes[n] = tuple(value.shape)
-        return value
-
-
-def _shapes(gm: GraphModule, example: Tensor) -> dict[Node, tuple[int, ...]]:
-    """The shape of every tensor; ShapeError where the network does not accept the example."""
-    training = gm.training
-    runner = _Shapes(gm.eval())
-    try:
-        with torch.no_grad():
-            runner.run(example)
-    except IntaglioError:
-        raise
-    except (RuntimeError, ValueError) as error:
-        raise ShapeError(
-            f"the network does not accept data of shape {tuple(example.shape)} ({str(error).partition(chr(10))[0]}); "
-            f"give inputs as its first layer takes them"
-        ) from error
-    finally:
-        gm.train(training)
-    return runner.shapes
-
-
-def _reads(gm: GraphModule, names: Iterable[str], example: Tensor) -> list[_Read]:
-    """What the named layers read: behind dropouts, and behind flattening where the layer takes vectors."""
-    shapes, names = _shapes(gm, example), set(names)
-    found: list[_Read] = []
-    for node in gm.graph.nodes:
-        if node.op != "call_module" or str(node.target) not in names:
-            continue
-        source, path = node.all_input_nodes[0], []
-        while _passes(gm, source, len(shapes[source])):
-            path.append(source)
-            source = source.all_input_nodes[0]
-        found.append(_Read(node, source, tuple(path), shapes[source]))
-    return found
-
-
-def _passes(gm: GraphModule, node: Node, axes: int) -> bool:
-    """Whether a node gives the values that it reads, so that they may be aligned before it."""
-    module = module_of(gm, node)
-    return isinstance(module, (BlockAlign, *_SAME)) or (
-        axes == 2 and (is_reshape(node) or isinstance(module, nn.Flatten))
-    )
-
-
-def _quantizer(gm: GraphModule, node: Node) -> Node | None:
-    """The quantiser whose integers a node passes on, perhaps with a border, if there is one."""
-    while role_of(gm, node) == "passive" or isinstance(module_of(gm, node), nn.ConstantPad1d | nn.ConstantPad2d):
-        node = node.all_input_nodes[0]
-    return node if isinstance(module_of(gm, node), ActivationQuantizer) else None
-
-
-def _integers(gm: GraphModule, read: _Read) -> Node:
-    """The quantiser whose integers a layer reads; UnsupportedLayer without one."""
-    node = _quantizer(gm, read.source)
-    if node is None:
-        raise UnsupportedLayer(
-            f"{read.call.target}: reads {read.source.name}, which is not quantised, so there are no integers to align; "
-            f"put FixedPoint before this method, or leave the layer out with `select`"
-        )
-    return node
-
-
-def _reroute(gm: GraphModule, read: _Read, made: BlockAlign | None) -> None:
-    """Let a layer read its source through `made`, copying the path, which others may use as well."""
-    value = read.source if made is None else _aligned(gm, read, made)
-    before, last = read.source, read.call.all_input_nodes[0]
-    for node in reversed(read.path):
-        if not isinstance(module_of(gm, node), BlockAlign):
-            with gm.graph.inserting_before(read.call):
-                value = gm.graph.node_copy(node, lambda n, old=before, new=value: new if n is old else n)
-        before = node
-    read.call.replace_input_with(last, value)
-    for node in read.path:
-        if not node.users:
-            gm.graph.erase_node(node)
-
-
-def _aligned(gm: GraphModule, read: _Read, made: BlockAlign) -> Node:
-    """The source aligned, by a module that does so already or by `made`."""
-    for user in read.source.users:
-        module = module_of(gm, user)
-        if isinstance(module, BlockAlign) and (module.block, module.mantissa) == (made.block, made.mantissa):
-            return user
-    name = free_name(gm, f"{read.call.target}_align")
-    gm.add_submodule(name, made)
-    with gm.graph.inserting_after(read.source):
-        return gm.graph.call_module(name, (read.source,))

@@ -34,9 +34,9 @@ from torch.fx import GraphModule
 from intaglio.ir.errors import RangeError
 from intaglio.methods.format import Format
 from intaglio.methods.method import Choice, SearchSpace, Span
-from intaglio.methods.pact import replace_clips
 from intaglio.twin.fitted import MeanGrid, dyadic
 from intaglio.twin.layers import Batches
+from intaglio.twin.placement import replace_clips
 from intaglio.twin.quantizers import ClippedQuantizer, WeightGrid
 
 DorefaScale = Literal["unit", "least_squares"]

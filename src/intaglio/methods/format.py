@@ -3,15 +3,13 @@
 from abc import abstractmethod
 
 from torch import Tensor, nn
-from torch.fx import GraphModule
 
 from intaglio.ir.errors import StructureError
-from intaglio.methods.fixed_point import FixedPoint
 from intaglio.methods.method import Method
 from intaglio.twin.layers import Batches, weighted_layers
-from intaglio.twin.quantizers import ActivationQuantizer, WeightGrid
+from intaglio.twin.quantise import quantised
+from intaglio.twin.quantizers import WeightGrid
 from intaglio.twin.stack import before_grid, grid_of, put_last
-from intaglio.twin.trace import trace
 
 
 class Format(Method):
@@ -41,13 +39,3 @@ class Format(Method):
         for name, layer in weighted_layers(model, self.select):
             if grid_of(layer) is None:
                 raise StructureError(f"{name}: the number format is no longer the last step of its weight")
-
-
-def quantised(model: nn.Module, data: Batches) -> GraphModule:
-    """The traced network, made fixed point with the defaults if it has no quantiser yet."""
-    gm = trace(model)
-    if any(isinstance(module, ActivationQuantizer) for module in gm.modules()):
-        return gm
-    result = FixedPoint().apply(gm, data)
-    assert isinstance(result, GraphModule)
-    return result

@@ -42,6 +42,7 @@ from intaglio.methods.method import Choice, SearchSpace, Span
 from intaglio.twin.layers import WEIGHTED
 from intaglio.twin.quantizers import WeightGrid
 from intaglio.twin.stack import before_grid, grid_of
+from intaglio.twin.uneven import power_of_two
 
 Granularity = Literal["layer", "channel", "weight"]
 UNIT = 8
@@ -82,13 +83,6 @@ class _Total(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         (bits,) = ctx.saved_tensors
         return (bits > 0) * (UNIT * gradients[0]), None
-
-
-def power_of_two(exponent: Tensor, dtype: torch.dtype) -> Tensor:
-    """2**exponent for whole exponents within +-126, exactly: written into the exponent's bits of a float."""
-    if dtype == torch.float64:
-        return exponent.to(torch.int64).add_(1023).bitwise_left_shift_(52).view(torch.float64)
-    return exponent.to(torch.int32).add_(127).bitwise_left_shift_(23).view(torch.float32).to(dtype)
 
 
 class FractionalGrid(WeightGrid):

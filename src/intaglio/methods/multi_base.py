@@ -24,7 +24,7 @@ Exploited by: the encoding of bases; a binary dot product for each base of the w
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, Any
 
@@ -33,19 +33,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.fx import GraphModule, Interpreter, Node
+from torch.fx import GraphModule
 
 from intaglio.ir.errors import RecipeError
 from intaglio.methods.format import Format
 from intaglio.methods.method import SearchSpace, Span
-from intaglio.twin.calibrate import Observer
+from intaglio.twin.calibrate import Observer, observe_nodes
 from intaglio.twin.fitted import FittedGrid, small_integers
-from intaglio.twin.flat import module_of
 from intaglio.twin.grid import fractions
 from intaglio.twin.layers import Batches, inputs
-from intaglio.twin.placement import Chain
 from intaglio.twin.quantizers import LevelQuantizer, WeightGrid
-from intaglio.twin.rectifiers import replace_rectifiers, require_in_place, unrectified_chains
+from intaglio.twin.rectifiers import replace_rectifiers, require_in_place, unclipped, unrectified_chains
 
 SAMPLES = 1024
 """Inputs on which activations are observed."""
@@ -196,21 +194,6 @@ class ActivationBases(LevelQuantizer):
         return [step for step in found if self.low <= step[0] <= self.high]
 
 
-class _Watch(Interpreter):
-    """Runs a network and shows the values of some nodes to observers."""
-
-    def __init__(self, gm: GraphModule, observers: Mapping[Node, Observer]) -> None:
-        super().__init__(gm)
-        self.observers = observers
-
-    def run_node(self, n: Node) -> Any:
-        """Run one node."""
-        value = super().run_node(n)
-        if n in self.observers:
-            self.observers[n](value)
-        return value
-
-
 class MultiBase(Format):
     """Weights as sums of `bases` binary matrices with one coefficient each.
 
@@ -248,7 +231,7 @@ class MultiBase(Format):
             raise RecipeError(
                 "multi_base: activation_bases is set, but no selected layer has an activation behind it: select others"
             )
-        watched = _observed(gm, [_unclipped(gm, chain) for chain in found], batches)
+        watched = observe_nodes(gm, [unclipped(gm, chain) for chain in found], batches)
         made = [self._activation(observer).to(batches[0].device, batches[0].dtype) for observer in watched]
         replace_rectifiers(gm, found, made)
 
@@ -267,21 +250,3 @@ class MultiBase(Format):
     def space(cls) -> SearchSpace:
         """How many bases, and the precision of their coefficients."""
         return {"bases": Span(1, 5, integer=True), "scale_bits": Span(1, 6, integer=True)}
-
-
-def _unclipped(gm: GraphModule, chain: Chain) -> Node:
-    """The node of a chain whose values no clip has touched yet."""
-    clips = [node for node in chain.nodes if isinstance(module_of(gm, node), nn.ReLU | nn.Hardtanh)]
-    return clips[0].all_input_nodes[0] if clips else chain.end
-
-
-def _observed(gm: GraphModule, nodes: list[Node], batches: list[Tensor]) -> list[Observer]:
-    """What these nodes give on the data."""
-    observers = {node: Observer(str(node.target)) for node in nodes}
-    training = gm.training
-    gm.eval()
-    with torch.no_grad():
-        for x in batches:
-            _Watch(gm, observers).run(x)
-    gm.train(training)
-    return [observers[node] for node in nodes]

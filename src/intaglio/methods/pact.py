@@ -13,7 +13,6 @@ PACT takes the place of a rectifier, so quantisers behind chains without one sta
 Exploited by: the multipliers' widths; thresholds where there are few levels.
 """
 
-from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -22,13 +21,13 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from intaglio.ir.errors import RecipeError
-from intaglio.methods.format import quantised
 from intaglio.methods.method import Choice, Method, SearchSpace, Span
 from intaglio.twin.calibrate import Calibration, log2_scale, observe
 from intaglio.twin.grid import Kind
 from intaglio.twin.layers import Batches, inputs
-from intaglio.twin.placement import replace_activations
-from intaglio.twin.quantizers import ActivationQuantizer, ClippedQuantizer
+from intaglio.twin.placement import replace_clips
+from intaglio.twin.quantise import quantised
+from intaglio.twin.quantizers import ClippedQuantizer
 
 
 class LearnedClip(ClippedQuantizer):
@@ -89,16 +88,3 @@ class Pact(Method):
             log2 = log2_scale(observer.values(), clip.low, clip.high, clip.kind, self.calibration)
             clip.alpha.data.fill_(clip.high * 2.0 ** float(log2[0]))
             clip.to(batches[0].device)
-
-
-def replace_clips(
-    gm: GraphModule, select: str | tuple[str, ...], make: Callable[[], ClippedQuantizer]
-) -> list[ClippedQuantizer]:
-    """Put new clips in place of the quantisers of values that are never negative, and return them."""
-
-    def new(old: ActivationQuantizer, unsigned: bool) -> ActivationQuantizer:
-        return make() if unsigned else old
-
-    clips = [clip for _, clip in replace_activations(gm, select, new) if isinstance(clip, ClippedQuantizer)]
-    gm.recompile()
-    return clips

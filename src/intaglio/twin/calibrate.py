@@ -1,13 +1,13 @@
 """Choosing scales from data: minmax, percentile, and least squares."""
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Interpreter, Node
 
 from intaglio.ir.errors import IntaglioError, RangeError, ShapeError
 from intaglio.twin.grid import Kind, mantissa_bits, reciprocal, snap
@@ -64,6 +64,33 @@ def observe(gm: GraphModule, quantizers: Sequence[ActivationQuantizer], batches:
     for quantizer in quantizers:
         quantizer.observer = None
     return observers
+
+
+class _Watch(Interpreter):
+    """Runs a network and shows the values of some nodes to observers."""
+
+    def __init__(self, gm: GraphModule, observers: Mapping[Node, Observer]) -> None:
+        super().__init__(gm)
+        self.observers = observers
+
+    def run_node(self, n: Node) -> Any:
+        """Run one node."""
+        value = super().run_node(n)
+        if n in self.observers:
+            self.observers[n](value)
+        return value
+
+
+def observe_nodes(gm: GraphModule, nodes: Sequence[Node], batches: Sequence[Tensor]) -> list[Observer]:
+    """What these nodes give on the data."""
+    observers = {node: Observer(str(node.target)) for node in nodes}
+    training = gm.training
+    gm.eval()
+    with torch.no_grad():
+        for x in batches:
+            _Watch(gm, observers).run(x)
+    gm.train(training)
+    return [observers[node] for node in nodes]
 
 
 def _show(gm: GraphModule, x: Tensor) -> None:

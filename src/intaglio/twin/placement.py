@@ -16,7 +16,7 @@ from torch.fx import GraphModule, Node
 from intaglio.twin.flat import is_reshape, module_of
 from intaglio.twin.layers import matches
 from intaglio.twin.modules import Add, Affine, ArgMax, Concat, SumPool
-from intaglio.twin.quantizers import ActivationQuantizer
+from intaglio.twin.quantizers import ActivationQuantizer, ClippedQuantizer
 
 Role = Literal["start", "follow", "either", "passive", "quantizer", "other"]
 
@@ -119,6 +119,19 @@ def replace_activations(
         gm.set_submodule(name, new)
         placed.append((name, new))
     return placed
+
+
+def replace_clips(
+    gm: GraphModule, select: str | tuple[str, ...], make: Callable[[], ClippedQuantizer]
+) -> list[ClippedQuantizer]:
+    """Put new clips in place of the quantisers of values that are never negative, and return them."""
+
+    def new(old: ActivationQuantizer, unsigned: bool) -> ActivationQuantizer:
+        return make() if unsigned else old
+
+    clips = [clip for _, clip in replace_activations(gm, select, new) if isinstance(clip, ClippedQuantizer)]
+    gm.recompile()
+    return clips
 
 
 def only_user(node: Node) -> Node | None:

@@ -18,6 +18,9 @@ from intaglio.twin.trace import trace
 
 INPUT = "input_quantizer"
 
+BITS, SAMPLES = 8, 1024
+"""What a network without quantisers is given before another number format, and the inputs that calibrate it."""
+
 MakeActivation = Callable[[str, bool], ActivationQuantizer]
 """The quantiser behind the chain that starts at a layer, from the layer's name and whether values are unsigned."""
 
@@ -92,20 +95,33 @@ def calibrate(gm: GraphModule, placed: list[ActivationQuantizer], batches: list[
         quantizer.to(batches[0].device)
 
 
+def quantised(model: nn.Module, data: Batches) -> GraphModule:
+    """The traced network, made fixed point of 8 bits, scales calibrated and trainable, if it has no quantiser yet."""
+    gm = trace(model)
+    if any(isinstance(module, ActivationQuantizer) for module in gm.modules()):
+        return gm
+    return _in_fixed_point(gm, inputs(data, SAMPLES), BITS, "mse", learn=True)
+
+
 def on_trial(model: nn.Module, data: Batches, bits: int, samples: int = 1) -> GraphModule:
     """`model` itself, traced, with `bits` bits everywhere and scales that clip nothing: what a check looks at."""
-    batches = inputs(data, samples)
+    return _in_fixed_point(model, inputs(data, samples), bits, "minmax", learn=False)
+
+
+def _in_fixed_point(
+    model: nn.Module, batches: list[Tensor], bits: int, how: Calibration, learn: bool
+) -> GraphModule:
+    """Every weight, activation and input in `bits` bits at powers of two."""
     chosen = weighted_layers(model)
     gm = trace(model)
     keep_inputs(gm)
     for _, layer in chosen:
-        weight = before_grid(layer)
-        scale = weight_scale(weight, bits, False, "power_of_two", "minmax")
-        put_last(layer, WeightQuantizer(bits, "power_of_two", scale, learn=False))
+        scale = weight_scale(before_grid(layer), bits, False, "power_of_two", how)
+        put_last(layer, WeightQuantizer(bits, "power_of_two", scale, learn))
     placed = place_input(gm, batches, bits, None, None, replace=False)
     placed += place_activations(
-        gm, "*", lambda name, unsigned: ActivationQuantizer(bits, not unsigned, "power_of_two")
+        gm, "*", lambda name, unsigned: ActivationQuantizer(bits, not unsigned, "power_of_two", learn=learn)
     )
     gm.recompile()
-    calibrate(gm, placed, batches, "minmax")
+    calibrate(gm, placed, batches, how)
     return gm

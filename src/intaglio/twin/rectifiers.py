@@ -60,6 +60,12 @@ def require_in_place(
             )
 
 
+def unclipped(gm: GraphModule, chain: Chain) -> Node:
+    """The node of a chain whose values no clip has touched yet."""
+    clips = [node for node in chain.nodes if isinstance(module_of(gm, node), nn.ReLU | nn.Hardtanh)]
+    return clips[0].all_input_nodes[0] if clips else chain.end
+
+
 def carried(gm: GraphModule, sources: set[Node], borders: Sequence[float] = ()) -> set[Node]:
     """`sources` and the nodes that only pass on their values: pools, reshapes, and constant borders of these values."""
     found = set(sources)

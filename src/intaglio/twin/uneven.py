@@ -48,6 +48,13 @@ def binade(x: Tensor) -> Tensor:
     return nearest_power(x, 2.0)
 
 
+def power_of_two(exponent: Tensor, dtype: torch.dtype) -> Tensor:
+    """2**exponent for whole exponents within +-126, exactly: written into the exponent's bits of a float."""
+    if dtype == torch.float64:
+        return exponent.to(torch.int64).add_(1023).bitwise_left_shift_(52).view(torch.float64)
+    return exponent.to(torch.int32).add_(127).bitwise_left_shift_(23).view(torch.float32).to(dtype)
+
+
 def leading_bits_(x: Tensor, count: int) -> Tensor:
     """The leading `count` bits of every value, in place: the operation Align with blocks of one.
 
