@@ -35,7 +35,7 @@ from intaglio.ir import ops
 from intaglio.ir.errors import RecipeError, StructureError
 from intaglio.ir.graph import Graph
 from intaglio.methods import METHODS, Method, Recipe
-from intaglio.methods.format import Format
+from intaglio.twin.format import Format
 from intaglio.twin.lower import equal, lower
 from intaglio.twin.quantise import quantised
 

@@ -23,8 +23,8 @@ from intaglio.methods import (
     Recipe,
     Span,
 )
-from intaglio.methods.format import Format
-from intaglio.methods.prune import mask_of
+from intaglio.methods.weights.prune import mask_of
+from intaglio.twin.format import Format
 from intaglio.twin.lower import equal, lower
 from intaglio.twin.quantizers import Grid
 from intaglio.twin.stack import grid_of, integers

@@ -6,8 +6,8 @@ import torch
 from qat import train
 from turns import versions
 
-from intaglio.methods.recipe import Recipe
 from intaglio.models import LeNet5Caffe, Residual
+from intaglio.recipe import Recipe
 
 NETWORKS = {"lenet5_caffe": (LeNet5Caffe, (1, 28, 28)), "resnet8": (lambda: Residual(3, 16), (3, 32, 32))}
 

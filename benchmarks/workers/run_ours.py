@@ -14,9 +14,9 @@ def quantised(network: str, batch: int) -> tuple[Graph, np.ndarray]:
     import torch
     from stacks import KINDS, SHAPE, stack
 
-    from intaglio.methods.fixed_point import FixedPoint
-    from intaglio.methods.recipe import Recipe
+    from intaglio.methods.formats.fixed_point import FixedPoint
     from intaglio.models import LeNet5Caffe
+    from intaglio.recipe import Recipe
     from intaglio.twin.lower import lower
 
     torch.manual_seed(0)

@@ -7,9 +7,9 @@ from qat import train
 from torch import nn
 from turns import versions
 
-from intaglio.methods.fixed_point import FixedPoint
-from intaglio.methods.recipe import Recipe
+from intaglio.methods.formats.fixed_point import FixedPoint
 from intaglio.models import LeNet5Caffe
+from intaglio.recipe import Recipe
 
 
 def network(kind: str) -> nn.Module:

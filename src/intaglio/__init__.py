@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from intaglio.hardware.verify import compare
     from intaglio.ir.errors import IntaglioError
     from intaglio.ir.graph import Graph
-    from intaglio.methods import FixedPoint, Prune, Recipe
+    from intaglio.methods import FixedPoint, Prune
+    from intaglio.recipe import Recipe
     from intaglio.train import evaluate, fit
     from intaglio.trial import check
     from intaglio.twin.lower import equal, lower
@@ -20,7 +21,7 @@ _HOMES = {
     "Design": "hardware.design", "Fold": "hardware.design", "carve": "hardware.design", "emit": "hardware.emit",
     "build": "hardware.simulate", "synthesize": "hardware.synthesize", "compare": "hardware.verify",
     "IntaglioError": "ir.errors", "Graph": "ir.graph", "FixedPoint": "methods", "Prune": "methods",
-    "Recipe": "methods", "equal": "twin.lower", "lower": "twin.lower", "check": "trial", "evaluate": "train",
+    "Recipe": "recipe", "equal": "twin.lower", "lower": "twin.lower", "check": "trial", "evaluate": "train",
     "fit": "train",
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from intaglio.files import atomic
 from intaglio.ir.errors import DataError, IntaglioError, RangeError
-from intaglio.methods.method import Method
+from intaglio.twin.method import Method
 from intaglio.twin.network import Network
 from intaglio.twin.quantizers import Grid, WeightGrid
 

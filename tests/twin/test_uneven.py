@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from intaglio.ir.ops import Align
-from intaglio.methods.logarithmic import EDGE, LogQuantizer
-from intaglio.methods.minifloat import MinifloatQuantizer
-from intaglio.methods.multi_base import ActivationBases
+from intaglio.methods.formats.logarithmic import EDGE, LogQuantizer
+from intaglio.methods.formats.minifloat import MinifloatQuantizer
+from intaglio.methods.formats.multi_base import ActivationBases
 from intaglio.twin.align import align
 from intaglio.twin.quantizers import ActivationQuantizer
 from intaglio.twin.uneven import leading_bits_

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from intaglio.ir.errors import RecipeError, shown, unknown
-from intaglio.methods import Recipe
 from intaglio.reading import parse_yaml, read_text
+from intaglio.recipe import Recipe
 
 LONGEST_NAME = 100
 """Bytes of a job's name in UTF-8: a folder's name has at most 255 of them."""

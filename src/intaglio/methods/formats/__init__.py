@@ -1,0 +1,1 @@
+"""Number formats of weights and activations (survey section 4), one file each."""
