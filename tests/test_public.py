@@ -4,6 +4,7 @@ import inspect
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,19 @@ def test_all_is_what_can_be_imported():
     with pytest.raises(AttributeError, match="Prunee"):
         intaglio.Prunee  # noqa: B018
     assert not hasattr(intaglio, "torch")
+
+
+def test_every_method_file_is_in_the_catalogue():
+    from intaglio.methods import METHODS
+
+    folder = Path(import_module("intaglio.methods").__file__).parent
+    files = {".".join(path.relative_to(folder).with_suffix("").parts) for path in folder.rglob("*.py")}
+    files = {name for name in files if not name.endswith("__init__")}
+    assert {kind.__module__.removeprefix("intaglio.methods.") for kind in METHODS} == files
+    assert all("." in name for name in files) and len(METHODS) == len(files)
+    assert import_module("intaglio.methods").Recipe is intaglio.Recipe
+    with pytest.raises(AttributeError, match="Recipee"):
+        import_module("intaglio.methods").Recipee  # noqa: B018
 
 
 @pytest.mark.parametrize("module", PACKAGES)

@@ -8,7 +8,7 @@ import yaml
 from torch import nn
 
 from intaglio.ir.errors import RecipeError, shown, unknown
-from intaglio.methods.catalogue import METHODS
+from intaglio.methods import METHODS
 from intaglio.reading import parse_yaml
 from intaglio.trial import checked
 from intaglio.twin.layers import Batches, all_in_precision_of, inputs
