@@ -202,6 +202,13 @@ def test_evaluate_counts():
     assert evaluate(nn.Dropout(0.9).train(), x, torch.arange(4)) == 100.0
 
 
+def test_evaluate_leaves_what_trains():
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout()).train()
+    model[0].eval()
+    evaluate(model, torch.eye(4), torch.arange(4))
+    assert model.training and model[1].training and not model[0].training
+
+
 def test_loading_another_networks_weights(tmp_path: Path):
     save_weights(net(), tmp_path / "a")
     with pytest.raises(DataError, match="same recipe"):

@@ -19,8 +19,10 @@ from torch import Tensor, nn
 
 from intaglio.files import atomic
 from intaglio.ir.errors import DataError, IntaglioError, RangeError
+from intaglio.twin.layers import evaluating
 from intaglio.twin.method import Method
 from intaglio.twin.network import Network
+from intaglio.twin.prepare import inside
 from intaglio.twin.quantizers import Grid, WeightGrid
 
 Callback = Callable[[int, dict[str, float]], None]
@@ -129,13 +131,11 @@ def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch: int = 1000) -> float
     """
     if not len(x) or len(x) != len(y):
         raise DataError(f"{len(x)} inputs and {len(y)} labels: give as many labels as inputs, at least one")
-    training = model.training
-    model.eval()
     dtype = next((p.dtype for p in model.parameters()), x.dtype)
-    right = sum(
-        int((model(a.to(dtype)).argmax(1) == b).sum()) for a, b in zip(x.split(batch), y.split(batch), strict=True)
-    )
-    model.train(training)
+    with evaluating(model):
+        right = sum(
+            int((model(a.to(dtype)).argmax(1) == b).sum()) for a, b in zip(x.split(batch), y.split(batch), strict=True)
+        )
     return 100.0 * right / len(y)
 
 
@@ -232,8 +232,9 @@ class _Run:
 
     def settle(self, settled: bool) -> None:
         """Let a quantised network train as it is written, or as its hardware computes."""
-        if isinstance(self.model, Network):
-            self.model.settled = settled
+        network = inside(self.model)
+        if isinstance(network, Network):
+            network.settled = settled
 
     def _factor(self, progress: float) -> float:
         return 0.5 * (1 + math.cos(math.pi * progress)) if self.settings.schedule == "cosine" else 1.0

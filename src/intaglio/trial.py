@@ -18,9 +18,11 @@ from intaglio.twin.layers import in_precision_of
 from intaglio.twin.lower import lower, shapes_of
 from intaglio.twin.modules import ArgMax
 from intaglio.twin.network import Network
+from intaglio.twin.prepare import inside
 from intaglio.twin.quantise import on_trial
 from intaglio.twin.quantizers import ActivationQuantizer
 from intaglio.twin.refuse import located, refusal, require_one_stream, results
+from intaglio.twin.source import place
 
 TRIAL_BITS, PROBE_BITS, MORE_BITS = 8, 12, 16
 NEAR = 0.01
@@ -38,6 +40,7 @@ def check(model: nn.Module, example: Tensor) -> None:
     Takes about as long as a few forward passes, one lowering and one carving without sizes of FIFOs. `Recipe.apply`
     asks the same of its calibration data.
     """
+    model = inside(model)
     if isinstance(model, Network):
         _try(model, example)
     else:
@@ -52,6 +55,7 @@ def checked(model: nn.Module, example: Tensor) -> nn.Module:
     Raises:
         IntaglioError: as `check`.
     """
+    model = inside(model)
     if isinstance(model, Network):
         return copy.deepcopy(model)
     gm = capture(model, example)
@@ -102,7 +106,7 @@ def require_near(gm: Network, graph: Graph, example: Tensor) -> None:
         finer = _error(gm, _lowered(gm, example, MORE_BITS), example)
     except IntaglioError:  # wider words than there are: the error must have shrunk from fewer bits
         error, finer = _error(gm, _lowered(gm, example, TRIAL_BITS), example), error
-    if finer > max(NEAR, error / 4):
+    if not finer <= max(NEAR, error / 4):
         raise UnsupportedLayer(
             f"{type(gm).__name__}: as hardware its outputs differ from the network's by {100 * finer:.3g} % of their "
             f"norm, and more bits do not help ({100 * error:.3g} % with fewer); bring the sizes of weights nearer to "
@@ -127,8 +131,9 @@ def _error(gm: Network, graph: Graph, example: Tensor) -> float:
     found = wire.dequantize(graph(kind.quantize(example.double().numpy().reshape(-1, *kind.shape)))[0])
     if found.size != real.size:
         raise ShapeError(
-            f"{last.target}: torch gives {real.shape[1]} values for each sample, hardware {found.size // len(found)}: "
-            f"a layer takes an axis of its data for the batch; use layers for as many axes as the data have"
+            f"{place(gm, last)}: torch gives {real.shape[1]} values for each sample, hardware "
+            f"{found.size // len(found)}: a layer takes an axis of its data for the batch; use layers for as many axes "
+            f"as the data have"
         )
     return float(np.linalg.norm(found.reshape(real.shape) - real) / np.linalg.norm(real)) if real.any() else 0.0
 

@@ -136,6 +136,20 @@ def test_statistics_not_finite(statistic: str, value: float, images: Tensor) -> 
     said(RangeError, lambda: lower(network, images[:1]), f"1.{statistic}", "1 of 2 values are not finite")
 
 
+@pytest.mark.parametrize(("value", "eps"), [(-1.0, 1e-5), (0.0, 0.0)])
+def test_variance_not_positive(value: float, eps: float, images: Tensor) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 8), nn.BatchNorm2d(2, eps=eps), nn.Flatten()).eval()
+    network[1].running_var[1] = value
+    words = "1.running_var", f"lowest {value:g}", "sound checkpoint"
+    said(RangeError, lambda: check(network, images), *words)
+    said(RangeError, lambda: RECIPE.apply(network, images), *words)
+
+
+def test_layers_without_weights(images: Tensor) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 0), nn.ReLU(), nn.Linear(0, 3))
+    said(RangeError, lambda: check(network, images), "1 (Linear)", "has no weights", "leave it out")
+
+
 @pytest.mark.parametrize("empty", [torch.rand(0, 1, 8, 8), [], [torch.rand(0, 1, 8, 8)]])
 def test_calibration_data(empty: Tensor | list[Tensor], images: Tensor) -> None:
     said(DataError, lambda: RECIPE.apply(DigitsNet(), empty), "calibration data are empty", "at least one sample")

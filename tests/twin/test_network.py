@@ -259,6 +259,81 @@ def test_until_all_is_quantised_the_layers_run_as_written() -> None:
     assert torch.equal(training, whole.plain(x)) and training.requires_grad
 
 
+def test_layers_without_weights_may_be_called_twice() -> None:
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.last = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 3)
+            self.pool, self.whole, self.act = nn.AvgPool2d(3), nn.AdaptiveAvgPool2d(1), nn.ReLU6(inplace=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.pool(self.act(self.a(x)))
+            return self.last((self.whole(x) + self.whole(self.pool(self.act(self.b(x))))).flatten(1))
+
+    torch.manual_seed(0)
+    x = torch.rand(20, 1, 9, 9)
+    small = Recipe(FixedPoint()).apply(Pooled(), x)
+    assert torch.equal(doubled(small, x), reals(lower(small, x[:1]), x))
+
+
+def test_channels_that_a_norm_nearly_ignores_are_its_offset() -> None:
+    """Weight decay drives factors to nearly nothing; they need no wider words, merged or alone."""
+    for model in (nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)),
+                  nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.BatchNorm1d(8), nn.Linear(8, 3))):  # fmt: skip
+        x = torch.rand(30, 6)
+        norm = next(module for module in with_statistics(model).modules() if isinstance(module, nn.BatchNorm1d))
+        with torch.no_grad():
+            norm.weight[:4] = torch.tensor([0.0, -1e-9, 1e-20, 1e-38])
+        small = Recipe(FixedPoint(weight_bits=12, activation_bits=12, input_bits=12)).apply(model, x)
+        assert torch.equal(doubled(small, x), reals(lower(small, x[:1]), x))
+        with torch.no_grad():
+            assert (doubled(small, x) - model.double()(x.double())).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("missing", ["weight", "bias", "affine"])
+def test_norms_apply_the_parameters_that_they_have(missing: str) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(60, 4)
+    model = with_statistics(nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)))
+    setattr(model[1], missing, False if missing == "affine" else None)
+    small = Recipe(FixedPoint(weight_bits=12, activation_bits=12, input_bits=12)).apply(model, x)
+    with torch.no_grad():
+        assert (doubled(small, x) - model.double()(x.double())).abs().max() < 0.01
+
+
+def test_a_bias_may_be_a_buffer() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(40, 4)
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    bias = model[2]._parameters.pop("bias")
+    model[2].register_buffer("bias", bias.detach() + 3)
+    small = Recipe(FixedPoint()).apply(model, x)
+    assert torch.equal(doubled(small, x), reals(lower(small, x[:1]), x)) and float(doubled(small, x).mean()) > 1
+    assert equal(small, lower(small, x[:1]), x) == 0
+
+
+def test_the_form_follows_the_levels_of_its_quantisers() -> None:
+    """At few levels batch norm becomes thresholds; a network that was evaluated before computes with them, too."""
+    small, x = residual(8)
+    small = small.double().eval()
+    with torch.no_grad():
+        small(x.double())
+        for module in small.modules():
+            if isinstance(module, ActivationQuantizer) and module.high == 255:
+                module.set_range(0, 7)
+                module.log2_scale += 5
+        found = small(x.double()).reshape(len(x), -1)
+    assert torch.equal(found, reals(lower(small, x[:1]), x))
+
+
+def test_copies_are_networks_of_the_same_name() -> None:
+    small, x = residual(4)
+    for made in (copy.copy(small), copy.deepcopy(small)):
+        assert isinstance(made, Network) and type(made).__name__ == type(small).__name__ == "Residual"
+        with torch.no_grad():
+            assert torch.equal(made.eval()(x), small.eval()(x))
+
+
 def test_settled_training_sees_the_hardware_and_leaves_statistics() -> None:
     small, x = residual(8)
     y = torch.arange(len(x)) % 10

@@ -183,8 +183,9 @@ def length(n: Net, x: Tensor) -> Tensor:
     (branch, r"test_trace.py:\d+ `return n.a\(x\) if"), (length, r"test_trace.py:\d+ `return n.a\(x\).view\(len"),
 ], ids=lambda item: getattr(item, "__name__", ""))  # fmt: skip
 def test_refused(forward: Forward, words: str):
-    with pytest.raises(UnsupportedLayer, match=words):
+    with pytest.raises(UnsupportedLayer, match=words) as said:
         ig.Recipe(ig.FixedPoint()).apply(Net(forward), samples(6))
+    assert not re.search(r"getitem|view_\d|\bchanges view\b", str(said.value))
 
 
 class Random(nn.Module):
@@ -255,6 +256,14 @@ def test_subclasses_of_layers_are_what_they_compute():
     patched = nn.Linear(6, 3)
     patched.forward = lambda x: F.linear(x, patched.weight) * 3  # type: ignore[method-assign]
     ig.Recipe(ig.FixedPoint()).apply(nn.Sequential(Named(6, 3)), samples(6))
+    inner = nn.Linear(6, 3)
+    inner.__dict__["extra_repr"] = lambda: "harmless"
+    ig.Recipe(ig.FixedPoint()).apply(nn.Sequential(inner), samples(6))
+    convolution = nn.Conv2d(3, 3, 1)
+    original = convolution._conv_forward
+    convolution._conv_forward = lambda x, w, b: original(x, w * 1.001, b)  # type: ignore[method-assign]
+    with pytest.raises(UnsupportedLayer, match=r"torch\.conv2d"):
+        ig.check(nn.Sequential(convolution), samples(3, 4, 4))
     for layer in (Doubled(6, 3), patched):
         with pytest.raises(IntaglioError):
             ig.Recipe(ig.FixedPoint()).apply(nn.Sequential(nn.Linear(6, 6), layer), samples(6))
@@ -311,6 +320,21 @@ def test_wrappers_are_taken_off():
     assert {name for name, _ in small.named_children()} >= {"0", "1", "2"}
     parts = nn.Sequential(torch.compile(plain()), nn.Linear(3, 2))
     assert "0.2" in dict(ig.Recipe(ig.FixedPoint()).apply(parts, samples(6)).named_modules())
+
+
+def test_approximated_networks_are_unwrapped_or_refused_with_their_name():
+    x = samples(6)
+    small = ig.Recipe(ig.FixedPoint()).apply(plain(), x)
+    graph = ig.lower(small, x[:1])
+    for wrapper in (nn.DataParallel(small), torch.compile(small)):
+        assert ig.lower(wrapper, x[:1]) == graph and ig.equal(wrapper, graph, x) == 0
+        ig.check(wrapper, x[:1])
+        again = ig.Recipe(ig.FixedPoint(weight_bits=4)).apply(wrapper, x)
+        assert ig.lower(again, x[:1]) != graph
+    recipe = ig.Recipe(ig.FixedPoint())
+    for action in (lambda m: ig.lower(m, x[:1]), lambda m: ig.check(m, x[:1]), lambda m: recipe.apply(m, x)):
+        with pytest.raises(UnsupportedLayer, match=r"^1: is an approximated network.*get_submodule\('1'\)"):
+            action(nn.Sequential(nn.ReLU(), small))
 
 
 def test_recorded_networks_are_refused_with_the_way_back():
@@ -383,7 +407,8 @@ def test_two_inputs_are_named():
             action()
 
 
-NAMES = ['r");fault();("', "a\nb", "naïve", "a b", "graph", "code", "meta", "conv-1", "class", "\\", "{x}"]
+NAMES = ['r");fault();("', "a\nb", "naïve", "a b", "graph", "code", "meta", "conv-1", "class", "\\", "{x}",
+         "plain", "form", "settled", "self"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

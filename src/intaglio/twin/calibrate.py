@@ -11,6 +11,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from intaglio.ir.errors import IntaglioError, RangeError, ShapeError
 from intaglio.twin.grid import Kind, mantissa_bits, reciprocal, snap
+from intaglio.twin.layers import evaluating
 from intaglio.twin.quantizers import ActivationQuantizer
 
 Calibration = Literal["minmax", "percentile", "mse"]
@@ -54,13 +55,9 @@ def observe(gm: GraphModule, quantizers: Sequence[ActivationQuantizer], batches:
     observers = [Observer(names[quantizer]) for quantizer in quantizers]
     for quantizer, observer in zip(quantizers, observers, strict=True):
         quantizer.observer = observer
-    training = [(module, module.training) for module in gm.modules()]
-    gm.eval()
-    with torch.no_grad():
+    with evaluating(gm), torch.no_grad():
         for x in batches:
             _show(gm, x)
-    for module, flag in training:
-        module.training = flag
     for quantizer in quantizers:
         quantizer.observer = None
     return observers

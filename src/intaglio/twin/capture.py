@@ -15,6 +15,7 @@ from intaglio.twin.layers import require_finite
 from intaglio.twin.lower import shapes_of
 from intaglio.twin.network import Network
 from intaglio.twin.prepare import bake, copied
+from intaglio.twin.source import place
 from intaglio.twin.trace import trace
 
 EXACT = 1e-9
@@ -77,13 +78,13 @@ def _prove(reference: nn.Module, gm: Network, example: Tensor, limit: float) -> 
     with torch.no_grad(), _Double():
         expected, again = _run(name, reference, x), _run(name, reference, x)
         found = pytree.tree_leaves(fx.Interpreter(flat).run(x.clone()))
-        if _apart(expected, again) > limit:
+        if not _apart(expected, again) <= limit:
             raise UnsupportedLayer(
                 f"{name}: gives other results when it is called again; remove what is random or counts calls in "
                 f"evaluation (dropout with training=True, a buffer that forward changes)"
             )
         difference = _apart(expected, found)
-        if difference > limit:
+        if not difference <= limit:
             raise UnsupportedLayer(
                 f"{_first_difference(reference, flat, x, limit)}: the recorded network differs here from what torch "
                 f"computes (by {difference:.1g} of the largest output); write this part with layers, and without "
@@ -135,7 +136,7 @@ class _Results(fx.Interpreter):
 
 
 def _first_difference(reference: nn.Module, flat: Network, x: Tensor, limit: float) -> str:
-    """The name of the first layer whose results differ, or of the last operation where all layers agree."""
+    """The first layer whose results differ, or the last operation where all layers agree."""
     seen: dict[str, list[Any]] = defaultdict(list)
     handles = [
         module.register_forward_hook(lambda m, i, o, name=name: seen[name].append(_kept(o)))
@@ -149,8 +150,8 @@ def _first_difference(reference: nn.Module, flat: Network, x: Tensor, limit: flo
     for node, value in runner.results:
         wanted = seen.get(str(node.target)) if node.op == "call_module" else None
         if wanted and _apart(pytree.tree_leaves(wanted.pop(0)), pytree.tree_leaves(value)) > limit:
-            return str(node.target)
-    return str(runner.results[-1][0].name) if runner.results else type(reference).__name__
+            return place(flat, node)
+    return place(flat, runner.results[-1][0]) if runner.results else type(reference).__name__
 
 
 def _kept(value: Any) -> Any:

@@ -74,8 +74,8 @@ def gain_and_offset(norm: nn.Module) -> tuple[Tensor, Tensor]:
     """Gain and offset per channel of a batch norm in evaluation, float64."""
     assert isinstance(norm, NORMS) and norm.running_mean is not None and norm.running_var is not None
     gain = torch.rsqrt(norm.running_var.double() + norm.eps)
-    gain = gain * norm.weight.double() if norm.affine else gain
-    beta = norm.bias.double() if norm.affine else torch.zeros_like(gain)
+    gain = gain if norm.weight is None else gain * norm.weight.double()
+    beta = torch.zeros_like(gain) if norm.bias is None else norm.bias.double()
     return gain, beta - norm.running_mean.double() * gain
 
 
@@ -247,7 +247,9 @@ class Norm(Exact):
 
     def _affine(self, given: Wire) -> tuple[Tensor, Tensor]:
         gain, offset = gain_and_offset(self.norm)
-        factor = torch.from_numpy(round_mantissa(gain.detach().numpy(), AFFINE_MANTISSA))
+        size = gain.detach().abs()
+        used = torch.where(size < size.max() * NEGLIGIBLE, 0.0, gain.detach())
+        factor = torch.from_numpy(round_mantissa(used.numpy(), AFFINE_MANTISSA))
         grid = inside_grid(float((factor.abs() * given.bound + offset.detach().abs()).max()))
         return through(gain, factor), through(offset, torch.from_numpy(on_grid(offset.detach().numpy(), grid)))
 

@@ -123,10 +123,9 @@ class Form:
 
     def _averages(self) -> None:
         """Average pools become sums times a dyadic factor; those without such a form stay."""
-        for node in self._nodes(AVERAGES):
-            module = self.modules[str(node.target)]
-            if problem(module) is None:
-                self.modules[str(node.target)] = sum_pool(module)
+        for name, module in self.modules.items():
+            if isinstance(module, AVERAGES) and problem(module) is None:
+                self.modules[name] = sum_pool(module)
 
     def _staircases(self) -> None:
         """Quantisers of few levels behind a layer and its batch norm become comparisons with the layer's sums."""
@@ -137,8 +136,7 @@ class Form:
             if isinstance(self.module(before), _CLIPS) and only_user(before) is node:
                 clip, before = before, before.all_input_nodes[0]
             layer = self._normalised(before) if only_user(before) is (clip or node) else None
-            few = isinstance(quantizer, LevelQuantizer) or quantizer.high - quantizer.low < MOST_LEVELS
-            if layer is None or not few:
+            if layer is None or not _few(quantizer):
                 continue
             norm, weights = self.modules[str(before.target)], self.modules[str(layer.target)]
             self.modules[str(layer.target)] = Layer(weights, None, leaves=False, signs=norm)
@@ -193,6 +191,18 @@ class Form:
             or ((is_reshape(user) or isinstance(self.module(user), _LEAVING)) and self.leaves(user))
             for user in node.users
         )
+
+
+def decisive(module: nn.Module | None) -> tuple[object, ...]:
+    """What of a module decides its place in a Form: as long as that stays, a Form does."""
+    return id(module), _few(module), has_statistics(module)
+
+
+def _few(module: nn.Module | None) -> bool:
+    """Whether a module is a quantiser of few levels."""
+    if not isinstance(module, ActivationQuantizer):
+        return False
+    return isinstance(module, LevelQuantizer) or module.high - module.low < MOST_LEVELS
 
 
 def ready(gm: GraphModule) -> bool:

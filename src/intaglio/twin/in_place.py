@@ -15,7 +15,7 @@ from torch.fx import GraphModule, Node
 
 from intaglio.ir.errors import UnsupportedLayer
 from intaglio.twin.flat import module_of
-from intaglio.twin.source import place
+from intaglio.twin.source import form, place
 from intaglio.twin.source import written as as_written
 
 SIZES = {"size", "dim", "ndimension", "numel", "stride", "nelement", "is_floating_point"}
@@ -133,8 +133,8 @@ def _redirect(gm: GraphModule, node: Node, written: Node, group: list[Node], ord
         later = [user for user in member.users if order[user] > order[node]]
         if later and _whole(gm, member) is not _whole(gm, written):
             raise UnsupportedLayer(
-                f"{place(gm, node)}: changes {written.name} in place, and {later[0].name} reads another view of the "
-                f"same memory, {member.name}; give it a new tensor (inplace=False, x = x + y)"
+                f"{place(gm, node)}: changes the result of {form(written)} in place, and {form(later[0])} reads "
+                f"another view of the same memory, of {form(member)}; give it a new tensor (inplace=False, x = x + y)"
             )
         for user in later:
             user.replace_input_with(member, node)

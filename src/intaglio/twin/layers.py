@@ -1,7 +1,8 @@
 """The layers of a network that methods act on: selectors, and what is required of weights and calibration data."""
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,21 @@ def weighted_layers(model: nn.Module, select: str | Iterable[str] = "*") -> list
         raise RecipeError(unknown("no layer with weights is selected by", pattern, names))
     for name, module in chosen:
         require_finite(name, module)
+        if not all(p.numel() for p in module.parameters()):
+            raise RangeError(f"{name}: has no weights; give it at least one input and one output, or leave it out")
     return chosen
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """`model` in evaluation mode; afterwards each of its parts trains, or does not, as it did."""
+    training = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, flag in training:
+            module.training = flag
 
 
 def _kind(module: nn.Module) -> str:
@@ -55,7 +70,10 @@ def _kind(module: nn.Module) -> str:
 
 
 def require_finite(name: str, module: nn.Module) -> None:
-    """Raise RangeError naming the layer and the first parameter or statistic that holds a NaN or an infinity."""
+    """Raise RangeError naming the layer and the first parameter or statistic that holds a NaN or an infinity.
+
+    So does a batch norm whose variance is not positive.
+    """
     for key, value in (*module.named_parameters(), *module.named_buffers()):
         bad = int((~torch.isfinite(value)).sum())
         if bad:
@@ -63,6 +81,12 @@ def require_finite(name: str, module: nn.Module) -> None:
                 f"{name}.{key}: {bad} of {value.numel()} values are not finite; the training diverged "
                 f"or the file is damaged: load a sound checkpoint"
             )
+    variance = getattr(module, "running_var", None)
+    if isinstance(variance, Tensor) and bool((variance + getattr(module, "eps", 0.0) <= 0).any()):
+        raise RangeError(
+            f"{name}.running_var: lowest {float(variance.min()):g}, and a variance and eps must be positive together: "
+            f"load a sound checkpoint, or set eps = 1e-5"
+        )
 
 
 def inputs(data: Batches, limit: int) -> list[Tensor]:

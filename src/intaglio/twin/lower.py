@@ -205,10 +205,10 @@ def _input(gm: GraphModule, node: Node, builder: Builder, shape: tuple[int, ...]
     quantizers = [module_of(gm, user) for user in node.users]
     first = quantizers[0] if quantizers else None
     if len(set(quantizers)) != 1 or not isinstance(first, ActivationQuantizer):
-        raise UnsupportedLayer(f"{node.name}: the network's input is not quantised; add FixedPoint to the recipe")
+        raise UnsupportedLayer(f"{node.target}: the network's input is not quantised; add FixedPoint to the recipe")
     if first.scale * first.reciprocal != Fraction(1):
         raise UnsupportedLayer(
-            f"{node.name}: the input's scale {first.scale} is not a power of two; use input_log2_scale"
+            f"{node.target}: the input's scale {first.scale} is not a power of two; use input_log2_scale"
         )
     kind = Type(_wire_shape(node, shape), (first.low, first.high), (first.scale,))
     return builder.add(node.name, Input(kind))

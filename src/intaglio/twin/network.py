@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch.fx import GraphModule
 
-from intaglio.twin.form import Form, ready
+from intaglio.twin.flat import module_of
+from intaglio.twin.form import Form, decisive, ready
 
 
 class Network(GraphModule):
@@ -24,6 +25,18 @@ class Network(GraphModule):
         kind.plain, kind.forward = kind.forward, _forward
         return code
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Network":
+        """A copy with the name of the class, which torch's does not keep."""
+        made: Any = super().__deepcopy__(memo)
+        type(made).__name__ = type(self).__name__
+        return made
+
+    def __copy__(self) -> "Network":
+        """A network of the same modules; torch's would be no Network."""
+        made = Network(self, self.graph, type(self).__name__)
+        made.meta = dict(self.meta)
+        return made
+
     @property
     def settled(self) -> bool:
         """Whether training runs the hardware's form."""
@@ -35,10 +48,7 @@ class Network(GraphModule):
 
     def form(self) -> Form:
         """The hardware's form of the layers that are here now."""
-        key = tuple(
-            (node.op, str(node.target), id(self.get_submodule(str(node.target))) if node.op == "call_module" else 0)
-            for node in self.graph.nodes
-        )
+        key = tuple((node.op, str(node.target), decisive(module_of(self, node))) for node in self.graph.nodes)
         kept = self.__dict__.get("_form")
         if kept is None or kept[0] != key:
             kept = self.__dict__["_form"] = (key, Form(self))

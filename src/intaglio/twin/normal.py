@@ -62,7 +62,7 @@ def _free_view(node: Node) -> None:
     if isinstance(sizes[0], int) and sizes[0] > 0:
         raise UnsupportedLayer(
             f"{written(node)}: fixes the batch size to {sizes[0]}, and hardware takes one sample after the other; "
-            f"write x.{node.name}(x.size(0), ...), or flatten(1)"
+            f"write x.reshape(x.size(0), ...), or flatten(1)"
         )
     node.target = "reshape" if node.target == "view" else node.target
 

@@ -16,6 +16,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from intaglio.ir.errors import UnsupportedLayer
+from intaglio.twin.layers import evaluating
 from intaglio.twin.quantizers import WeightGrid
 from intaglio.twin.refuse import require_sizes
 
@@ -36,7 +37,7 @@ def copied(model: nn.Module) -> nn.Module:
         _require_plain(name or type(model).__name__, module)
     fixed = {id(v): v.detach().clone() for m in model.modules() for v in vars(m).values() if _is_computed(v)}
     try:
-        return _unwrapped(copy.deepcopy(_inside(model), fixed))
+        return _unwrapped(copy.deepcopy(inside(model), fixed))
     except (TypeError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise UnsupportedLayer(
@@ -52,11 +53,8 @@ def bake(model: nn.Module) -> bool:
     parametrisations. Returns whether there was anything to write down.
     """
     model._apply(lambda t: t.float() if t.is_floating_point() and t.element_size() < 4 else t)
-    training = [(module, module.training) for module in model.modules()]
-    model.eval()
-    found = [_bake_hooks(module) | _bake_parametrisations(module) for module in model.modules()]
-    for module, flag in training:
-        module.training = flag
+    with evaluating(model):
+        found = [_bake_hooks(module) | _bake_parametrisations(module) for module in model.modules()]
     return any(found)
 
 
@@ -117,8 +115,8 @@ def _is_computed(value: Any) -> bool:
     return isinstance(value, Tensor) and not value.is_leaf
 
 
-def _inside(module: nn.Module) -> nn.Module:
-    """The network in a wrapper that only changes how it runs."""
+def inside(module: nn.Module) -> nn.Module:
+    """The network in wrappers that only change how it runs: torch.compile, DataParallel."""
     dynamo = sys.modules.get("torch._dynamo.eval_frame")  # not imported as long as nothing is compiled
     while True:
         if dynamo is not None and isinstance(module, dynamo.OptimizedModule):
@@ -134,7 +132,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
     for module in list(model.modules()):
         for name, child in module._modules.items():
             if child is not None:
-                module._modules[name] = _inside(child)
+                module._modules[name] = inside(child)
     return model
 
 

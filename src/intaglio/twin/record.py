@@ -11,10 +11,10 @@ import re
 from typing import Any
 
 from torch import fx, nn
-from torch.fx import GraphModule
 from torch.nn.utils import parametrize
 
 from intaglio.ir.errors import IntaglioError, UnsupportedLayer
+from intaglio.twin.layers import evaluating
 from intaglio.twin.network import Network
 from intaglio.twin.refuse import refusal
 from intaglio.twin.replacements import ONE_TENSOR
@@ -102,7 +102,7 @@ class _Recorder(SourceTracer):
         if path not in self.names:
             name = ".".join(map(_attribute, path.removeprefix(_ROOT).removeprefix(".").split("."))) or _BARE
             first, dot, rest = name.partition(".")
-            name = f"{first}_{dot}{rest}" if hasattr(_EMPTY, first) else name
+            name = f"{first}_{dot}{rest}" if first == "self" or hasattr(_EMPTY, first) else name
             while name in self.targets:
                 name += "_"
             self.names[path], self.targets[name] = name, path
@@ -115,15 +115,15 @@ def _attribute(part: str) -> str:
     return f"{part}_" if keyword.iskeyword(part) else part
 
 
-_EMPTY = GraphModule(nn.Module(), fx.Graph())
+_EMPTY = Network(nn.Module(), fx.Graph())
 
 
 def is_layer(module: nn.Module) -> bool:
     """Whether a module is one operation: a layer of torch as torch computes it, or a module with a lowering rule.
 
-    A subclass that changes anything that the layer computes with is looked into instead.
+    A subclass, or an object, that changes anything that the layer computes with is looked into instead.
     """
-    if "forward" in vars(module):
+    if any(callable(getattr(type(module), key, None)) and key not in _HARMLESS for key in vars(module)):
         return False
     kinds = type(module).__mro__[parametrize.is_parametrized(module) :]
     for number, kind in enumerate(kinds):
@@ -146,23 +146,31 @@ def record(model: nn.Module) -> Network:
     A bare layer is called `layer`; characters that no attribute has become underscores. Flags of training stay.
 
     Raises:
-        UnsupportedLayer: not one input, or the forward pass depends on the values of tensors.
+        UnsupportedLayer: not one input, the forward pass depends on the values of tensors, or a part was approximated
+        before.
     """
+    _require_float(model)
     tracer, root = _Recorder(_argument(model)), _Whole(model)
-    training = [(module, module.training) for module in model.modules()]
-    model.eval()
     try:
-        graph = tracer.trace(root)
+        with evaluating(model):
+            graph = tracer.trace(root)
     except IntaglioError:
         raise
     except Exception as error:
         raise _not_recorded(model, error) from error
-    finally:
-        for module, flag in training:
-            module.training = flag
     gm = Network({name: _value(root, path) for name, path in tracer.targets.items()}, graph, type(model).__name__)
     gm.training = model.training
     return gm
+
+
+def _require_float(model: nn.Module) -> None:
+    """Raise UnsupportedLayer for an approximated network inside another module."""
+    for name, module in model.named_modules():
+        if isinstance(module, Network):
+            raise UnsupportedLayer(
+                f"{name}: is an approximated network inside another module; give it by itself, "
+                f"network.get_submodule({name!r}), and put what stands around it into the network before Recipe.apply"
+            )
 
 
 def _value(root: nn.Module, path: str) -> Any:

@@ -77,7 +77,7 @@ def plain(layer: nn.Module) -> nn.Module:
     kind = type(layer).__mro__[1] if parametrize.is_parametrized(layer) else type(layer)
     made: nn.Module = object.__new__(kind)
     made.__dict__.update(layer.__dict__)
-    made._modules = {}
+    made._modules, made._buffers = {}, dict(layer._buffers)
     made._parameters = {"weight": None, "bias": None, **layer._parameters}
     return made
 

@@ -8,6 +8,7 @@ from intaglio.twin.functional import replacement
 from intaglio.twin.in_place import by_value
 from intaglio.twin.network import Network
 from intaglio.twin.normal import normalise
+from intaglio.twin.prepare import inside
 from intaglio.twin.record import record
 from intaglio.twin.shuffle import find_shuffles
 from intaglio.twin.source import FORM, form
@@ -23,6 +24,7 @@ def trace(model: nn.Module) -> Network:
     Raises:
         UnsupportedLayer: the forward pass depends on data, or uses an operation without a rule.
     """
+    model = inside(model)
     if isinstance(model, Network):
         return model
     gm = record(model)
