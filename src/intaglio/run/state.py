@@ -17,7 +17,7 @@ from intaglio.datasets import DATASETS, Dataset
 from intaglio.hardware.design import Design, carve
 from intaglio.hardware.emit import emit
 from intaglio.hardware.folding import carve_for_interval, fold_for_area
-from intaglio.hardware.place import Placement, device, place
+from intaglio.hardware.place import Placement, device, family, place
 from intaglio.hardware.processes import until
 from intaglio.hardware.rtl import Rtl
 from intaglio.hardware.synthesize import Synthesis, synthesize
@@ -125,8 +125,8 @@ class State:
         return emit(self.design, self.folder.rtl)
 
     def synthesis(self) -> Synthesis:
-        """What Yosys makes of the design for ECP5; from the cache when it was made before."""
-        return synthesize(self.rtl, "ecp5", dsp=self.job.hardware.dsp)
+        """What Yosys makes of the design for the device; from the cache when it was made before."""
+        return synthesize(self.rtl, family(self.job.hardware.device).name, dsp=self.job.hardware.dsp)
 
     def placement(self) -> Placement:
         """Where nextpnr puts it; from the cache when it was made before."""

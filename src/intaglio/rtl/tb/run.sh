@@ -36,7 +36,7 @@ random_words() {  # bits words
 make_bench() {  # module, in its directory
   "${VERILATOR:-verilator}" --cc --main --exe --timing --assert --quiet -Wno-fatal -Mdir obj \
     --x-assign unique --x-initial unique --output-split 0 --top "$1_tb" \
-    -y "$rtl" -y "$rtl/tb" "$rtl/tb/$1_tb.sv" &&
+    -y "$rtl" -y "$rtl/shell" -y "$rtl/tb" "$rtl/tb/$1_tb.sv" &&
     { cp "$runtime"/*.o obj/ 2>/dev/null || true; } &&
     make -C obj -f "V$1_tb.mk" -j 2 OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 \
       USER_CPPFLAGS="-std=c++20 -fcoroutines" || return 1
