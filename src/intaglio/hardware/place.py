@@ -109,7 +109,7 @@ def _missing(synthesis: Synthesis, device: Device) -> list[str]:
 
 
 def _too_small(problem: str, synthesis: Synthesis, device: Device) -> DesignError:
-    family = _placer(synthesis).devices
+    family = [DEVICES[own.name] for own in _placer(synthesis).devices]
     larger = [d.name for d in family if d.comb > device.comb and not _missing(synthesis, d)]
     remedy = f"use {' or '.join(larger)}, or fold the design more" if larger else "fold the design more"
     return DesignError(f"{problem}: {remedy}")

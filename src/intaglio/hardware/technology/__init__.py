@@ -9,10 +9,7 @@ from intaglio.hardware.technology.xilinx7 import XILINX7
 
 TECHNOLOGIES: tuple[Technology, ...] = (ECP5, ICE40, XILINX7, GENERIC)
 
-__all__ = [
-    "ECP5", "GENERIC", "ICE40", "TECHNOLOGIES", "XILINX7", "Cells", "Device", "MemoryRule", "Models", "Placer",
-    "Technology", "named",
-]  # fmt: skip
+__all__ = ["ECP5", "TECHNOLOGIES", "Cells", "Device", "MemoryRule", "Models", "Placer", "Technology", "named"]
 
 
 def named(name: str) -> Technology:
