@@ -3,11 +3,12 @@
 from intaglio.errors import ToolError
 from intaglio.hardware.technology.ecp5 import ECP5
 from intaglio.hardware.technology.generic import GENERIC
+from intaglio.hardware.technology.gowin import GOWIN
 from intaglio.hardware.technology.ice40 import ICE40
 from intaglio.hardware.technology.technology import Cells, Device, MemoryRule, Models, Placer, Technology
 from intaglio.hardware.technology.xilinx7 import XILINX7
 
-TECHNOLOGIES: tuple[Technology, ...] = (ECP5, ICE40, XILINX7, GENERIC)
+TECHNOLOGIES: tuple[Technology, ...] = (ECP5, ICE40, GOWIN, XILINX7, GENERIC)
 
 __all__ = ["ECP5", "TECHNOLOGIES", "Cells", "Device", "MemoryRule", "Models", "Placer", "Technology", "named"]
 
