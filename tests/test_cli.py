@@ -58,6 +58,9 @@ def test_report_fails_when_a_check_was_not_made(tmp_path):
     assert call("report", tmp_path).exit_code == 1
     keep(tmp_path, replace(data, subject="renamed"))
     assert call("report", tmp_path).exit_code == 1
+    wrong = tuple(replace(m, subject="renamed") for m in sample(mismatches=1).measurements)
+    keep(tmp_path, replace(data, measurements=(*data.measurements, *wrong)))
+    assert call("report", tmp_path).exit_code == 1
 
 
 def test_report_believes_the_measurements_and_not_its_own_data(tmp_path):
@@ -113,6 +116,21 @@ def test_an_output_that_is_full(tmp_path):
     done = report_to(keep(tmp_path, sample()), ("--json",), "> /dev/full")
     assert done.returncode == 2 and done.stderr.startswith(b"error: the standard output: the disk is full")
     assert b"Traceback" not in done.stderr and b"ignored" not in done.stderr
+
+
+@pytest.mark.parametrize(("redirection", "status"), [
+    ("> /dev/full", 2), (">&-", 0), ("| true; exit ${PIPESTATUS[0]}", 0),
+])  # fmt: skip
+def test_the_version_where_nobody_can_read_it(redirection, status):
+    command = ["bash", "-c", f'"$0" -c "{APP}" --version {redirection}', sys.executable]
+    done = subprocess.run(command, capture_output=True, env=environment())
+    assert done.returncode == status and b"Traceback" not in done.stderr and b"ignored" not in done.stderr
+
+
+def test_words_are_utf_8_where_the_output_has_another_encoding():
+    command = [sys.executable, "-c", APP, "doctor"]
+    done = subprocess.run(command, capture_output=True, env={**environment(), "PYTHONIOENCODING": "ascii"})
+    assert "✓ verilator" in done.stdout.decode() and b"Traceback" not in done.stderr
 
 
 def test_a_folder_whose_name_is_not_text(tmp_path):

@@ -146,3 +146,11 @@ def test_a_write_that_fails_for_another_reason_says_which(tmp_path: Path):
         tmp_path / "b"
     ):
         raise OSError(28, "No space left on device")
+
+
+def test_writing_follows_no_link(tmp_path: Path):
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / f".a.{os.getpid()}.tmp").symlink_to(tmp_path / "victim")
+    write_atomically(tmp_path / "a", "content")
+    assert (tmp_path / "victim").read_text() == "precious" and not (tmp_path / "a").is_symlink()
+    assert (tmp_path / "a").read_text() == "content"

@@ -231,7 +231,7 @@ RECORD = {"subject": "x", "name": "top1", "value": 1.0, "source": "measured", "b
 
 @pytest.mark.parametrize(("key", "value"), [
     ("value", "1"), ("value", True), ("value", None), ("value", 10**400), ("subject", 3), ("name", ["top1"]),
-    ("n", 1.5), ("seeds", ["0"]), ("seeds", 0), ("by", {}), ("note", 7), ("source", {}),
+    ("n", 1.5), ("seeds", ["0"]), ("seeds", 0), ("by", {}), ("note", 7), ("source", {}), ("note", "\ud800"),
 ])  # fmt: skip
 def test_a_record_whose_values_are_of_another_kind(key, value):
     assert load(json.dumps([RECORD]))[0].value == 1.0
@@ -239,7 +239,37 @@ def test_a_record_whose_values_are_of_another_kind(key, value):
         load(json.dumps([{**RECORD, key: value}]))
 
 
+@pytest.mark.parametrize(("key", "value"), [("n", -1), ("value", 100.1), ("value", -0.1)])
+def test_a_record_of_what_cannot_be(key, value):
+    with pytest.raises(DataError, match=r"not negative|between 0 and 100"):
+        load(json.dumps([{**RECORD, key: value}]))
+
+
 @pytest.mark.parametrize("text", ["[" * 10**5, "[NaN]", "9" * 5000, '[{"value": 1e999}]'])
 def test_text_that_holds_no_records(text):
     with pytest.raises(DataError):
         load(text)
+
+
+def test_a_folder_of_something_else_is_left_as_it_is(tmp_path):
+    """A project has such directories, too; a run removes its own."""
+    for name in ("rtl", "checkpoints"):
+        project = tmp_path / f"with {name}"
+        (project / name).mkdir(parents=True)
+        words = f"{name} is not of a run, which would replace it: choose an empty folder"
+        with pytest.raises(IntaglioError, match=words), RunFolder(project).lock():
+            raise AssertionError
+        assert [path.name for path in project.rglob("*")] == [name]
+    with RunFolder(tmp_path / "new").lock():
+        (tmp_path / "new" / "rtl").mkdir()
+    with RunFolder(tmp_path / "new").lock():
+        pass
+
+
+def test_a_marker_that_names_a_device(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.step("s", "key", Product)
+    marker = tmp_path / "steps" / "s.json"
+    assert folder.finished("s", "key") == ()
+    marker.write_text(json.dumps({**json.loads(marker.read_text()), "files": {"/dev/zero": "0"}}))
+    assert folder.finished("s", "key") is None

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +79,9 @@ MERGED = "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]
     ("a: 1" + ":59" * 400 + ".5", "not YAML"), ("a: !!python/object:os.system x", "not YAML"), ("a: b: c", "line 1"),
     ("x" * (reading.MOST_YAML + 1), "more than"), ("a: 1\nb: 2\na: 3", "'a' stands twice"),
     ("a: 1\n---\nb: 2", "not YAML"), ("a: \0", "not YAML"),
+    ("? 0x" + "f" * 5000 + "\n: 1", "the integer of line 1 has 5002 digits"),
+    ("a: 1" + ":1" * 100_000, "has 200001 digits"), ('a: "\\ud800"', "not YAML"),
+    *((f"a: !!{tag}", "not YAML") for tag in ("bool x", "timestamp x", 'int ""', "int _", 'float ""')),
 ])  # fmt: skip
 def test_what_is_not_yaml_of_ours(text, words):
     with pytest.raises(RecipeError, match=f"(?s)the text.*{words}"):
@@ -118,3 +122,11 @@ def test_a_header_that_promises_too_much(tmp_path, content, words):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(DataError, match=words):
         read_idx(tmp_path / "a")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no device that never ends")
+def test_a_device_that_never_ends(monkeypatch):
+    monkeypatch.setattr(reading, "_MOST_STREAM", 1 << 16)
+    with pytest.raises(DataError, match="/dev/zero: is no file and gives more than 65536 bytes"):
+        read_text(Path("/dev/zero"))
+    assert read_text(Path("/dev/null")) == ""

@@ -148,3 +148,9 @@ def test_batches_of_pairs_calibrate():
     models = [Recipe(FixedPoint()).apply(net(), data) for data in (x, pairs, (p for p in pairs))]
     states = [model.state_dict() for model in models]
     assert all(torch.equal(value, other[name]) for other in states[1:] for name, value in states[0].items())
+
+
+@pytest.mark.parametrize("value", ["'no'", "0", "null", "[]"])
+def test_allow_loss_is_true_or_false(value):
+    with pytest.raises(RecipeError, match=r"allow_loss = .*: write true or false"):
+        Recipe.from_yaml(f"allow_loss: {value}\nmethods: []")

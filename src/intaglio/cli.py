@@ -41,12 +41,12 @@ app = typer.Typer(
 
 
 class Words(Console):
-    """A console whose reader may leave: the work goes on, and its results are in their files."""
+    """The standard error, whose reader may leave: the work goes on, and its results are in their files."""
 
     def on_broken_pipe(self) -> None:
         """Be quiet from now on."""
         self.quiet = True
-        _silence(sys.stderr if self.stderr else sys.stdout)
+        _silence(sys.stderr)
 
 
 errors = Words(stderr=True, highlight=False)
@@ -135,8 +135,13 @@ def _silence(stream: TextIO) -> None:
 def show_version(wanted: bool) -> None:
     """Print the version and stop."""
     if wanted:
-        typer.echo(f"intaglio {version('intaglio')}")
-        raise typer.Exit
+        _say_version()
+
+
+@checked
+def _say_version() -> bool:
+    say(f"intaglio {version('intaglio')}\n")
+    return True
 
 
 @app.callback()
@@ -165,7 +170,10 @@ def doctor(as_json: Json = False) -> bool:
             mark = "[green]✓[/green]" if tool.found else "[yellow]–[/yellow]" if tool.optional else "[red]✗[/red]"
             remedy = "" if tool.found else escape(tool.remedy) + " (optional)" * tool.optional
             table.add_row(f"{mark} {tool.name}", tool.version or "", tool.purpose, remedy)
-        Words().print(table)
+        console = Console()
+        with console.capture() as shown:
+            console.print(table)
+        say(shown.get())
     return all(tool.found or tool.optional for tool in tools)
 
 
@@ -233,4 +241,5 @@ def report(
             raise
         errors.print(f"{run.report.name} stays as it is: {error.strerror}")
     say(dump(measurements) if as_json else run.report)
-    return equality([m for m in measurements if m.subject == data.subject]).state == "good"
+    own = [m for m in measurements if m.subject == data.subject]
+    return all(equality(found).state == "good" for found in (own, measurements))

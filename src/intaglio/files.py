@@ -52,7 +52,8 @@ def atomic(path: Path) -> Generator[IO[bytes]]:
     part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        part.unlink(missing_ok=True)
+        with part.open("xb") as file:  # made here: a link that waits under its name is not followed
             fcntl.flock(file, fcntl.LOCK_EX)  # its own until it is closed: `sweep` leaves it alone
             yield file
             file.flush()

@@ -72,6 +72,10 @@ NAMES: Mapping[str, Quantity] = {
 """Every name a record may have. People script against these: names are added, never changed."""
 
 
+SHARES = ("top1", "float_top1", "sparsity")
+"""Names of what lies between 0 and 100 %."""
+
+
 def _known(kind: str, value: str, choices: Iterable[str]) -> None:
     choices = tuple(choices)
     if value not in choices:
@@ -105,6 +109,10 @@ class Measurement:
             raise DataError(f"{self.subject}: {self.name} is counted in {unit!r}, not in {self.unit!r}")
         if not math.isfinite(self.value):
             raise DataError(f"{self.subject}: {self.name} is {self.value}; a measurement is a finite number")
+        if self.name in SHARES and not 0 <= self.value <= 100:
+            raise DataError(f"{self.subject}: {self.name} is {self.value} %; a share lies between 0 and 100")
+        if self.n is not None and self.n < 0:
+            raise DataError(f"{self.subject}: {self.name} was found on {self.n} samples; a count is not negative")
         if not self.subject or not self.by:
             raise DataError(f"{self.name} = {self.value}: say of what (subject) and by which tool (by)")
         object.__setattr__(self, "unit", unit)
@@ -136,9 +144,10 @@ _KINDS: Mapping[str, tuple[type, ...]] = {"value": (int, float), "n": (int, type
 
 
 def _check_kind(key: str, value: object) -> None:
-    """DataError unless the value of a record's key is of its kind, and a number one that float64 holds."""
+    """DataError unless the value of a record's key is of its kind, a number one that float64 holds, text printable."""
     numbers = cast(list[object], value) if isinstance(value, list | tuple) else []
     right = isinstance(value, _KINDS.get(key, (str,))) and not isinstance(value, bool)
+    right = right and not (isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value))
     small = not isinstance(value, int) or value.bit_length() <= 1023
     if not (right and small and all(type(number) is int for number in numbers)):
         raise DataError(f"{key} of a measurement is {shown(cast(object, value))}: write it as `dump` does")
@@ -217,6 +226,11 @@ class RunFolder:
         return self.path / "rtl"
 
     @property
+    def checkpoints(self) -> Path:
+        """What training continues from."""
+        return self.path / "checkpoints"
+
+    @property
     def logs(self) -> Path:
         """What the tools said."""
         return self.path / "logs"
@@ -261,9 +275,14 @@ class RunFolder:
     def lock(self) -> Generator[None]:
         """Keep the folder for this process, without what a killed one left half written there.
 
-        The system lets go of it however the process ends. Raises IntaglioError while another run is at work in it.
+        The system lets go of it however the process ends. Raises IntaglioError while another run is at work in it,
+        and where directories that it would remove are of something else than a run.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        ours = (self.path / ".lock").exists() or (self.path / "steps").is_dir()
+        for other in () if ours else (self.rtl, self.checkpoints):
+            if other.exists():
+                raise IntaglioError(f"{other} is not of a run, which would replace it: choose an empty folder")
         with ExitStack() as held:
             try:
                 held.enter_context(locked(self.path / ".lock", wait=False))
@@ -277,7 +296,8 @@ class RunFolder:
         """The measurements of a step finished with this key, all of its files unaltered; otherwise None."""
         try:
             marker = parse_json(read_text(self._marker(name)), name)
-            whole = marker["key"] == key and all(file_key(self.path / f) == s for f, s in marker["files"].items())
+            files = {self.path / name: made for name, made in marker["files"].items()}
+            whole = marker["key"] == key and all(f.is_file() and file_key(f) == made for f, made in files.items())
             return load(json.dumps(marker["measurements"])) if whole else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # no marker, or one that is not whole: the step is run again

@@ -22,18 +22,27 @@ MOST_YAML = 1 << 18
 MOST_NODES = 1 << 16
 """Values of a YAML text after its aliases were written out."""
 
+MOST_DIGITS = 1000
+"""Characters of an integer in a YAML text; one in base 60 takes the square of their number to read."""
+
+_INTEGER = "tag:yaml.org,2002:int"
+_MOST_STREAM = 1 << 28
 _PIECE = 1 << 20
 _RATIO, _FLOOR = 100, 1 << 26
 """gzip may unpack to `_RATIO` times its size, and always to `_FLOOR` bytes; real data stay below 20 times."""
 
 
 def read_bytes(path: Path, error: type[IntaglioError] = DataError, remedy: str = "give the path of a file") -> bytes:
-    """A file's bytes; `error` when it cannot be read."""
+    """A file's bytes; `error` when it cannot be read, or a pipe or device gives more than `_MOST_STREAM`."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(-1 if path.is_file() else _MOST_STREAM + 1)
     except (OSError, ValueError) as reason:  # ValueError: a path with a NUL
         said = reason.strerror if isinstance(reason, OSError) else reason
         raise error(f"{path}: cannot be read ({said}); {remedy}") from reason
+    if len(data) > _MOST_STREAM and not path.is_file():
+        raise error(f"{path}: is no file and gives more than {_MOST_STREAM} bytes; {remedy}")
+    return data
 
 
 def read_text(path: Path, error: type[IntaglioError] = DataError, remedy: str = "give the path of a file") -> str:
@@ -75,14 +84,14 @@ def parse_yaml(text: str, where: str, error: type[IntaglioError]) -> Any:
         return cast(Any, loader).construct_document(root)
     except RecursionError:
         raise error(f"{where} is nested too deeply to be read: write it flat") from None
-    except (yaml.YAMLError, ValueError, OverflowError) as reason:
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as reason:
         if isinstance(reason, IntaglioError):
             raise
         raise error(f"{where}: not YAML: {reason}") from None
 
 
 def _check_yaml(root: yaml.Node, where: str, error: type[IntaglioError]) -> None:
-    """No key twice, no alias inside its own value, and not more than `MOST_NODES` values in all."""
+    """Text and numbers only, no key twice, no alias inside its own value, and at most `MOST_NODES` values in all."""
     sizes: dict[int, int | None] = {}
 
     def size(node: yaml.Node) -> int:
@@ -103,6 +112,11 @@ def _check_yaml(root: yaml.Node, where: str, error: type[IntaglioError]) -> None
 
 def _parts(node: yaml.Node, where: str, error: type[IntaglioError]) -> list[yaml.Node]:
     """The values in a node, keys among them."""
+    if isinstance(node, yaml.ScalarNode):
+        node.value.encode()  # an escape may make what is no text
+        if node.tag == _INTEGER and len(node.value) > MOST_DIGITS:
+            line, digits = node.start_mark.line + 1, len(node.value)
+            raise error(f"{where}: not YAML: the integer of line {line} has {digits} digits, more than {MOST_DIGITS}")
     if isinstance(node, yaml.MappingNode):
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<")
         twice = [key for key, count in keys.items() if count > 1]

@@ -63,7 +63,10 @@ class Recipe:
             for key in entries:
                 if key not in ("methods", "allow_loss"):
                     raise RecipeError(unknown("recipe: unknown key", str(key), ("methods", "allow_loss")))
-            return cls(*_methods(entries.get("methods", [])), allow_loss=bool(entries.get("allow_loss", False)))
+            allowed = entries.get("allow_loss", False)
+            if not isinstance(allowed, bool):
+                raise RecipeError(f"recipe: allow_loss = {shown(allowed)}: write true or false")
+            return cls(*_methods(entries.get("methods", [])), allow_loss=allowed)
         return cls(*_methods(entries))
 
     @classmethod

@@ -45,7 +45,7 @@ def test_the_type_that_is_quantised_to(settings, zero, span, tmp_path):
 def test_types_that_contradict_each_other(tmp_path):
     model = Model(6)
     wire = model.add("QuantizeLinear", model.x, 1.0, model.constant(0, np.uint8), output_dtype=TensorProto.INT8)
-    with pytest.raises(GraphError, match=r"zero point is of uint8.*output_dtype is int8"):
+    with pytest.raises(GraphError, match=r"zero point is of uint8.*integers are of int8"):
         read_qonnx(model.save(tmp_path / "m.onnx", wire, opset=21))
 
 
@@ -267,6 +267,12 @@ def test_a_constant_over_a_range(tmp_path):
     (lambda m: m.add("Relu", m.x), -1, UnsupportedLayer, "opset -1 is not read"),
     (lambda m: m.add("BatchNormalization", m.x, *[np.ones(2)] * 4, training_mode=1), 14, UnsupportedLayer, "evaluat"),
     (lambda m: m.add("Dropout", m.x, 0.5, m.constant(True, np.bool_)), 13, UnsupportedLayer, "evaluation"),
+    (lambda m: m.add("TopK", m.x, np.array([1])), 13, GraphError, "has 1 outputs; of opset 13 it makes 2 to 2"),
+    *((lambda m, axis=axis: m.add("QuantizeLinear", m.x, np.ones(2), m.constant([0, 0], np.int8), axis=axis), 13,
+       ShapeError, f"axis {axis}") for axis in (5, -7)),
+    (lambda m: m.add("DequantizeLinear", m.add("QuantizeLinear", m.x, 1.0), 1.0, m.constant(0, np.int8)), 13,
+     GraphError, "zero point is of int8, its integers are of uint8"),
+    (lambda m: m.inputs.append(m.inputs[0]) or m.add("Relu", m.x), 13, GraphError, "two have one name"),
 ])  # fmt: skip
 def test_nodes_that_are_not_of_their_operator_set(build, opset, error, words, tmp_path):
     model = Model(2, 6, 6)
@@ -358,3 +364,29 @@ def one_input(path: Path) -> Path:
     del model.graph.node[0]
     path.write_bytes(model.SerializeToString())
     return path
+
+
+# --- the ends of float32 ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("power", [-120, 120])
+def test_sums_that_float32_makes_zero_or_infinite_are_not_exact(power, tmp_path):
+    """x * 2**-120 * 2**-120 * 2**120 is zero in float32, and what no scale says; so is the other way round."""
+    model = Model(2)
+    wire = model.quant(model.x)
+    for exponent in (power, power, -power):
+        wire = model.add("MatMul", wire, np.eye(2) * 2.0**exponent)
+    path = model.save(tmp_path / "m.onnx", wire)
+    with pytest.raises(RangeError, match=r"MatMul_\d .*no multiple of a power of two that float32 has"):
+        read_qonnx(path)
+    assert not read_qonnx(path, exact=False).exact
+
+
+@pytest.mark.parametrize("power", [-120, 120])
+def test_scales_beyond_all_numbers(power, tmp_path):
+    model = Model(2)
+    wire = model.quant(model.x)
+    for _ in range(9):
+        wire = model.add("MatMul", wire, np.eye(2) * 2.0**power)
+    with pytest.raises(RangeError, match=r"MatMul_\d.*nearer to one"):
+        read_qonnx(model.save(tmp_path / "m.onnx", wire), exact=False)

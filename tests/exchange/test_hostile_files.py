@@ -1,7 +1,7 @@
 """Files that ask for more than their size: refused before the work is done, and growth is linear in nodes."""
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +76,27 @@ HOSTILE = {
     "ibits": lambda m: m.add(
         "QuantAvgPool2d", m.x, domain="qonnx.custom_op.general", kernel=1, stride=1, ibits=BIG, obits=4),
 }  # fmt: skip
+
+
+def repeated(op: str, start: str, times: int) -> Callable[[Model], str]:
+    """A constant made of text that each node doubles, or squares, in length."""
+
+    def build(m: Model) -> str:
+        wire = m.add("Cast", np.array([2**62]), to=TensorProto.STRING) if start == "cast" else start
+        if start == "words":
+            m.constants.append(helper.make_tensor("words", TensorProto.STRING, [1], [b"word"]))
+        for _ in range(times):
+            wire = m.add(op, wire, wire)
+        return m.add("Reshape", m.x, wire)
+
+    return build
+
+
+HOSTILE |= {
+    "text that doubles": repeated("Add", "words", 64), "integers of any length": repeated("Mul", "cast", 64),
+    "an axis that is none": lambda m: m.add("Reshape", m.x, m.add("Gather", np.array([1]), np.array([0]), axis=7)),
+    "an infinite shape": lambda m: m.add("Add", m.x, m.add("ConstantOfShape", m.constant([np.inf]))),
+}
 
 
 @pytest.mark.parametrize("name", HOSTILE)

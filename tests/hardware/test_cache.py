@@ -211,3 +211,12 @@ def test_waiting_for_another_builder_can_be_interrupted(tmp_path: Path):
 
 def _waits_for_a_lock(pid: int) -> bool:
     return any(f" {pid} " in line for line in Path("/proc/locks").read_text().splitlines() if "->" in line)
+
+
+@pytest.mark.parametrize("manifest", [
+    b"[" * 100_000, b'{"file":' * 100_000, b"9" * 5000, b"\xff", b"null", b"[]", b'{"file": NaN}',
+])  # fmt: skip
+def test_an_entry_whose_manifest_is_none_is_made_again(manifest: bytes, tmp_path: Path):
+    entry = entry_of(tmp_path)
+    (entry / MANIFEST).write_bytes(manifest)
+    entry_of(tmp_path, "second")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.processes import alive, in_the_foreground, marked, wait_until
 
-from intaglio.hardware import tools
+from intaglio.hardware import processes, tools
 from intaglio.hardware.processes import LIMIT, Outcome, Stopped, execute, time_limit, together, until
 from intaglio.ir.errors import ToolError
 
@@ -44,6 +44,22 @@ def test_what_a_tool_leaves_running_ends_with_it(tmp_path: Path):
     done = execute(shell("sleep 600 & echo $!; mktemp > /dev/null; echo $TMPDIR"), tmp_path)
     child, directory = done.output.split()
     assert not alive(int(child)) and not Path(directory).exists()
+
+
+def test_a_daemon_that_holds_the_output_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It left the session of the tool, so it lives on; what the tool itself printed is there."""
+    monkeypatch.setattr(processes, "_GRACE", 0.5)
+    daemon = "setsid sh -c 'echo $$; touch ready; exec sleep 600'"
+    done = execute(shell(f"{daemon} & while [ ! -e ready ]; do :; done"), tmp_path)
+    try:
+        assert done.status == 0 and alive(int(done.output))
+    finally:
+        os.kill(int(done.output), signal.SIGKILL)
+
+
+def test_of_a_tool_that_prints_without_end_beginning_and_end_are_kept(tmp_path: Path):
+    done = execute(shell("echo first; head -c 5000000 /dev/zero; echo last"), tmp_path)
+    assert done.output.startswith("first\n") and done.output.endswith("\0last\n") and len(done.output) == 2 << 20
 
 
 def test_a_tool_that_hangs_is_ended_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -47,7 +47,11 @@ def test_the_text_that_the_others_are_made_of():
     '"y" = MatMul("x", weight=[[0.5]], scale=(1,)) : (1,) 0..1 * 1', '"y" = Reshape("x", shape=()) : (1,) 0..1 * 1',
     '"y" = MatMul("x", weight=[[' + "9" * 30 + "]], scale=(1,)) : (1,) 0..1 * 1",
     '"y" = Requantize("x", multiplier=[1], offset=[0], shift=1/2, low=0, high=1) : (2, 4, 4) 0..1 * 1',
-    f'"y" = Reshape("x", shape=({"1, " * 40}32)) : (1,) 0..1 * 1',
+    f'"y" = Reshape("x", shape=({"1, " * 40}32)) : (1,) 0..1 * 1', MAX.replace('"y"', f'"{"a." * 600}"'),
+    *(f'"y" = Conv2d("x", weight=[[[[1]], [[1]]]], padding=(1, 1), {words}) : (1, 6, 6) -16..14 * 1'
+      for words in ("pad_value=(1,)", "pad_value=[1]", "pad_value=()", "groups=(1,)", "groups=[1]")),
+    *(f'"y" = Input(wire=Type(shape=(1,), range=(0, 1), scale=({scale},))) : (1,) 0..1 * {scale}'
+      for scale in (2**1000, f"1/{2**1000}")),
 ])  # fmt: skip
 def test_lines_that_are_no_nodes(line):
     with pytest.raises(IntaglioError) as error:

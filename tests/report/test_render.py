@@ -112,6 +112,10 @@ def test_what_freezing_changes_stands_beside_the_comparisons():
 def test_a_comparison_of_no_image_was_not_made():
     none = [replace(m, n=0) if m.name == "mismatches.graph_rtl" else m for m in measurements()]
     assert equality(none).state == "open"
+    cited = [replace(m, source="cited") if m.name == "mismatches.graph_rtl" else m for m in measurements()]
+    assert equality(cited).state == "open"
+    differs = [replace(m, n=0) if m.name == "mismatches.graph_rtl" else m for m in measurements(mismatches=1)]
+    assert equality([*measurements(), *differs]).state == "bad"
 
 
 def test_the_worst_of_several_records_counts():
@@ -155,6 +159,11 @@ def test_rows_that_make_no_sense_are_refused():
         UnitRow("conv1", "matmul", 10, busy=0.9, stalled=0.2)
     with pytest.raises(DataError, match="no value or no sample"):
         Accuracy("float", (), 10)
+    with pytest.raises(DataError, match="not all between 0 and 100 %"):
+        Accuracy("float", (98.0, 101.0), 10)
+    for row in (lambda: Histogram("fc", 0, 2, (1, -1)), lambda: RangeRow("fc", 4, (-8, 7), (-8, 7), (1, -1))):
+        with pytest.raises(DataError, match="fc was counted -1 times"):
+            row()
 
 
 def test_wilson_against_the_published_formula():

@@ -112,6 +112,8 @@ def _parsed(model: onnx.ModelProto, size: int) -> OnnxFile:
         check_shape(f"constant {name!r}", declared[name].shape if name in declared else None, value.shape)
     inputs = tuple(declared[value.name] for value in graph.input if value.name not in constants)
     outputs = tuple(declared[value.name] for value in graph.output)
+    if len({port.name for port in inputs}) < len(inputs):
+        raise GraphError(f"of the inputs {shown([port.name for port in inputs])} two have one name: export it again")
     if "" in {port.name for port in (*inputs, *outputs)}:
         raise GraphError("an input or output of the graph has no name: name it, or export the file again")
     nodes = [_node(node, number) for number, node in enumerate(graph.node)]

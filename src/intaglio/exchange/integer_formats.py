@@ -25,8 +25,8 @@ def _parameters(scope: Scope, node: FileNode, inputs: Inputs, shape: tuple[int, 
         raise scope.fail(f"scale {scale.shape}, zero point {zero.shape}: give one, or one per channel")
     if scale.ndim == 0:
         return scale, zero
-    axis = int(node.get("axis", 1)) % len(shape)
-    if shape[axis] != scale.size:
+    axis = int(node.get("axis", 1))
+    if not -len(shape) <= axis < len(shape) or shape[axis] != scale.size:
         raise ShapeError(f"{scale.size} scales for axis {axis} of shape {shape}")
     wide = [1] * len(shape)
     wide[axis] = -1
@@ -35,13 +35,15 @@ def _parameters(scope: Scope, node: FileNode, inputs: Inputs, shape: tuple[int, 
 
 def _zero(scope: Scope, node: FileNode, inputs: Inputs) -> Array:
     """The zero point; its type is that of the integers, which `output_dtype` says where there is none."""
-    kind = int(node.get("output_dtype", 0)) if node.op == "QuantizeLinear" else 0
+    x, kind = inputs[0], int(node.get("output_dtype", 0))
     wanted = np.dtype(helper.tensor_dtype_to_np_dtype(kind)) if kind else None
+    if node.op == "DequantizeLinear":
+        wanted = x.value.dtype if isinstance(x, Constant) else scope.live(x).dtype
     if len(inputs) < 3 or inputs[2] is None:
         return np.zeros((), wanted or np.uint8)
     zero = scope.constant(inputs[2], "zero point").value
     if wanted not in (None, zero.dtype):
-        raise GraphError(f"its zero point is of {zero.dtype}, its output_dtype is {wanted}: export them alike")
+        raise GraphError(f"its zero point is of {zero.dtype}, its integers are of {wanted}: export them alike")
     return zero
 
 

@@ -48,7 +48,7 @@ def versions(entries: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
 
 
 def check(node: FileNode, opsets: Mapping[str, int]) -> None:
-    """Raise GraphError unless number of inputs, attributes and their types are those of the node's operator set."""
+    """Raise GraphError unless inputs, outputs, attributes and their types are those of the node's operator set."""
     if node.domain not in STANDARD:
         _check_kinds(node, _KINDS.get("Quant" if node.op == "IntQuant" else node.op, {}))
         return
@@ -58,10 +58,12 @@ def check(node: FileNode, opsets: Mapping[str, int]) -> None:
         schema = defs.get_schema(node.op, opsets[""], "")
     except defs.SchemaError:
         raise UnsupportedLayer(f"opset {opsets['']} has no such operator: export it again") from None
-    if not schema.min_input <= len(node.inputs) <= schema.max_input:
-        raise GraphError(
-            f"has {len(node.inputs)} inputs; of opset {opsets['']} it takes {schema.min_input} to {schema.max_input}"
-        )
+    for names, what, does, least, most in (
+        (node.inputs, "inputs", "takes", schema.min_input, schema.max_input),
+        (node.outputs, "outputs", "makes", schema.min_output, schema.max_output),
+    ):
+        if not least <= len(names) <= most:
+            raise GraphError(f"has {len(names)} {what}; of opset {opsets['']} it {does} {least} to {most}")
     attributes = cast("Mapping[str, Any]", schema.attributes)
     unknown = sorted(set(node.attributes) - set(attributes))
     if unknown:

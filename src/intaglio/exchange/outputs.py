@@ -79,8 +79,7 @@ def _is_held(pair: tuple[Fraction, Fraction], interval: tuple[int, int]) -> bool
     unit, (slope, offset) = _unit(*pair), pair
     if not odd(unit):
         return False
-    step, largest = unit / odd(unit), max(abs(slope * n + offset) for n in interval)
-    return largest <= EXACT * step and step >= Fraction(1, 1 << 149) and largest < 1 << 127
+    return max(abs(slope * n + offset) for n in interval) <= EXACT * unit / odd(unit)
 
 
 def _affine(of: Type, line: Line, last: Step | None, whole: bool) -> Requantize | None:

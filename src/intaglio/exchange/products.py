@@ -46,7 +46,7 @@ def _check_sums(scope: Scope, whole: Array, largest: int, of: Type) -> None:
     sums = _sums(whole, largest, of)
     if largest and (min(sums) == 0 or max(sums) > EXACT):
         scope.may_round(f"its sums need up to {max(sums).bit_length()} bits of mantissa" if min(sums) else "its scale "
-                        "is no multiple of a power of two")  # fmt: skip
+                        "is no multiple of a power of two that float32 has")  # fmt: skip
 
 
 def _matmul(scope: Scope, node: FileNode, inputs: Inputs) -> Value:

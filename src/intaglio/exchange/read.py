@@ -184,11 +184,14 @@ def _read_node(scope: Scope, node: FileNode, inputs: Sequence[Value | None]) -> 
         if name and value is None:
             raise scope.fail(f"reads {name!r}, a second output that is not supported")
     check(node, scope.state.opsets)
-    scope.state.spend(folded_size(node, [value.value for value in inputs if isinstance(value, Constant)]))
-    if node.op not in _TAKES_BORDERS:
-        inputs = [scope.unbordered(value) if isinstance(value, Wire) else value for value in inputs]
-    order = _order(scope, node, inputs)
+    constants = [value.value for value in inputs if isinstance(value, Constant)]
+    if any(value.dtype.kind in "OSU" for value in constants):
+        raise scope.fail("computes with text: only numbers are supported")
     try:
+        scope.state.spend(folded_size(node, constants))
+        if node.op not in _TAKES_BORDERS:
+            inputs = [scope.unbordered(value) if isinstance(value, Wire) else value for value in inputs]
+        order = _order(scope, node, inputs)
         result = handler(scope, node, list(inputs))
     except (ArithmeticError, AssertionError, LookupError, MemoryError, TypeError, ValueError) as error:
         if isinstance(error, IntaglioError):

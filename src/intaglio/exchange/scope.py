@@ -44,6 +44,9 @@ NEAR = 2.0**-6
 HUGE = 1e30
 """A value to pad with that is not meant: infinity, or the lowest number of float32."""
 
+_LONGEST = 512
+"""Bits of a scale's numerator or denominator: float64, in which integers are scaled, has twice as many."""
+
 _EACH_LEVEL = 64
 """What each level of a staircase costs behind its bisection, in the unit of `State.spend`."""
 
@@ -157,7 +160,10 @@ class Scope:
         """Add an operation; `part` distinguishes the operations of one node."""
         name = self.state.unique(f"{self.name}.{part}" if part else self.name)
         node = self.state.builder.add(name, op, *inputs)
-        self.state.spend(self.state.builder.type(node).size)
+        made = self.state.builder.type(node)
+        self.state.spend(made.size)
+        if max(max(scale.as_integer_ratio()) for scale in made.scale).bit_length() > _LONGEST:
+            raise RangeError("its scale is beyond all numbers: use scales nearer to one")
         return node
 
     def type(self, x: Wire) -> Type:

@@ -15,6 +15,9 @@ from intaglio.ir.types import Array, Type
 EXACT = 1 << 24
 """float32 holds every integer up to this magnitude."""
 
+FINEST, COARSEST = 1 << 149, 1 << 103
+"""float32 holds the multiples up to `EXACT` of 2**e from e = -149 to 103."""
+
 FLOAT, INDEX = np.dtype(np.float32), np.dtype(np.int64)
 
 
@@ -122,11 +125,14 @@ def rows(of: Type, steps: Chain) -> int:
 
 
 def odd(scale: Fraction) -> int:
-    """The odd part m of a scale m * 2**e; 0 when it is none."""
-    denominator = scale.denominator
-    if denominator & (denominator - 1):
+    """The odd part m of a scale m * 2**e; 0 when it is none, or float32 has no such e for every multiple up to `EXACT`.
+
+    Beyond these e a value becomes 0 or infinite, and what a later factor makes of that is not what the scales say.
+    """
+    denominator, power = scale.denominator, scale.numerator & -scale.numerator
+    if denominator & (denominator - 1) or denominator > FINEST or power > COARSEST:
         return 0
-    return scale.numerator // (scale.numerator & -scale.numerator)
+    return scale.numerator // power
 
 
 def is_exact(of: Type) -> bool:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from intaglio.errors import ToolError
 from intaglio.files import file_key, locked, no_room, trusted
+from intaglio.reading import parse_json
 
 MANIFEST = "manifest.json"
 _BUILDING = ".building-"
@@ -69,7 +70,7 @@ def intact(entry: Path) -> bool:
     """Whether `entry` holds exactly the files its manifest promises, and nobody else can have written them."""
     try:
         parts = [entry.parent, entry, *entry.rglob("*")]
-        promised = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
+        promised = parse_json((entry / MANIFEST).read_text(encoding="utf-8"), MANIFEST)
         return bool(promised) and all(map(trusted, parts)) and promised == _checksums(entry)
     except (OSError, ValueError):
         return False

@@ -16,6 +16,7 @@ from intaglio.hardware.cache import cached
 from intaglio.hardware.synthesize import Synthesis
 from intaglio.hardware.technology import TECHNOLOGIES, Device, Placer, Technology, named
 from intaglio.ir.errors import DesignError, ToolError
+from intaglio.reading import parse_json
 
 __all__ = ["DEVICES", "Device", "Placement", "device", "family", "fits", "place"]
 
@@ -202,7 +203,7 @@ def _module(placer: Placer) -> str:
 def _json(path: Path) -> Any:
     """Content of a JSON file; None when it is none, or cut off."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"), path.name)
     except (OSError, ValueError):
         return None
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 from intaglio.errors import ToolError
 
@@ -24,6 +24,8 @@ SECONDS = 7200.0
 """How long a tool may take unless the environment says otherwise."""
 
 _LOOK = 0.2  # seconds between two looks at whether a tool must end
+_GRACE = 5.0  # seconds to read what a tool printed, after its end, while a daemon of it holds the output open
+_KEPT = 1 << 20
 _STOPS: ContextVar[tuple[Event, ...]] = ContextVar("stops", default=())
 
 
@@ -60,31 +62,51 @@ def execute(command: list[str], cwd: Path, env: dict[str, str] | None = None, se
     try:
         guard = subprocess.Popen(
             [sys.executable, "-I", "-S", str(GUARD), *command], cwd=cwd, env=env, stdin=reader,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, bufsize=0,
         )  # fmt: skip
     except BaseException:
         os.close(ours)
         raise
     finally:
         os.close(reader)
+    said = _Said(guard)
     try:
-        output, late = _watch(guard, time.monotonic() + (seconds or time_limit()))
+        said.start()
+        late = _watch(guard, said, time.monotonic() + (seconds or time_limit()))
     finally:
         os.close(ours)  # the guard ends the tool, if it still runs
-        rest = guard.communicate()[0]
-    return Outcome(None if late else guard.returncode, (rest if late else output).decode("utf-8", "replace"))
+        guard.wait()
+        said.join(_GRACE)
+    return Outcome(None if late else guard.returncode, bytes(said.first + said.last).decode("utf-8", "replace"))
 
 
-def _watch(guard: subprocess.Popen[bytes], end: float) -> tuple[bytes, bool]:
-    """What a program printed until it ended, and whether its time was over before."""
+class _Said(Thread):
+    """Reads what a program prints and keeps the first and the last `_KEPT` bytes: it may never stop."""
+
+    def __init__(self, guard: subprocess.Popen[bytes]) -> None:
+        super().__init__(daemon=True)
+        self.guard, self.first, self.last = guard, bytearray(), bytearray()
+
+    def run(self) -> None:
+        assert self.guard.stdout is not None
+        with self.guard.stdout as stream:
+            while piece := stream.read(1 << 16):
+                room = _KEPT - len(self.first)
+                self.first += piece[:room]
+                self.last += piece[room:]
+                del self.last[:-_KEPT]
+
+
+def _watch(guard: subprocess.Popen[bytes], said: _Said, end: float) -> bool:
+    """Wait for a program to end; whether its time was over before."""
     while True:
-        try:
-            return guard.communicate(timeout=_LOOK)[0], False
-        except subprocess.TimeoutExpired:
-            if any(stop.is_set() for stop in _STOPS.get()):
-                raise Stopped("ended early: its result is no longer wanted") from None
-            if time.monotonic() > end:
-                return b"", True
+        said.join(_LOOK)
+        if not said.is_alive() or guard.poll() is not None:
+            return False
+        if any(stop.is_set() for stop in _STOPS.get()):
+            raise Stopped("ended early: its result is no longer wanted")
+        if time.monotonic() > end:
+            return True
 
 
 @contextmanager

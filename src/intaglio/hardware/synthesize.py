@@ -13,6 +13,7 @@ from intaglio.hardware.rtl import Rtl
 from intaglio.hardware.simulate import copy_design
 from intaglio.hardware.technology import TECHNOLOGIES, Cells, Technology, named
 from intaglio.ir.errors import ToolError
+from intaglio.reading import parse_json
 
 _RECORD = "synthesis.json"
 _STYLED = "m:* a:ram_style={} %i"  # memories of a style
@@ -68,7 +69,7 @@ class Synthesis:
     def load(directory: Path) -> "Synthesis":
         """Read a synthesis back from its directory; ToolError when it is not one."""
         try:
-            record = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
+            record = parse_json((directory / _RECORD).read_text(encoding="utf-8"), _RECORD)
             return Synthesis(**{f.name: record[f.name] for f in fields(Synthesis) if f.name != "directory"},
                              directory=directory)  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -178,7 +179,7 @@ def _whole_results(work: Path, top: str) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
     for name, section in (("netlist.json", "modules"), ("stat.json", "design")):
         try:
-            found.append(json.loads((work / name).read_text(encoding="utf-8")))
+            found.append(parse_json((work / name).read_text(encoding="utf-8"), name))
             whole = bool(found[-1][section])
         except (OSError, ValueError, KeyError, TypeError):
             whole = False

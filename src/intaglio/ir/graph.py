@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from intaglio.ir import text as text_form
-from intaglio.ir.errors import GraphError, IntaglioError, RangeError
+from intaglio.ir.errors import GraphError, IntaglioError, RangeError, shown
 from intaglio.ir.execute import Plan
 from intaglio.ir.node import Node
 from intaglio.ir.op import Op, Work
 from intaglio.ir.ops import Input
 from intaglio.ir.types import MAX_BITS, Type
 
-_NAME = re.compile(r'[^"\s]+')
+_NAME = re.compile(r'[^"\s]{1,1000}')
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def derive(name: str, op: Op, inputs: list[Type]) -> Type:
         result = op.type(*inputs)
     except IntaglioError as error:
         raise error.__class__(f"{name}: {error}") from error
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise GraphError(f"{name}: {op.__class__.__name__} cannot take {len(inputs)} inputs") from error
     bits = op.magnitude(*inputs).bit_length() + 1
     if bits > MAX_BITS:
@@ -144,11 +144,11 @@ class Builder:
         self._layers: set[str] = set()
 
     def add(self, name: str, op: Op, *inputs: int) -> int:
-        """Append a node and give its position. Names are unique, without spaces and quotes."""
+        """Append a node and give its position. Names are unique, of at most 1000 characters, no spaces and quotes."""
         if name in self._positions:
             raise GraphError(f"two nodes are named {name!r}: names must be unique")
         if not _NAME.fullmatch(name):
-            raise GraphError(f"{name!r} is not a name: spaces and quotes are not allowed")
+            raise GraphError(f"{shown(name)} is not a name: give 1 to 1000 characters, no spaces and quotes")
         if not all(0 <= wire < len(self.nodes) for wire in inputs):
             raise GraphError(f"{name} reads {inputs}: inputs must be earlier nodes")
         type = derive(name, op, [self.nodes[i].type for i in inputs])

@@ -22,17 +22,23 @@ MAX_SIZE = 1 << 31
 MAX_SCALES = 1 << 20
 """The most channels that have a scale each."""
 
+MAX_EXPONENT = 900
+"""The largest power of two, up or down, of a scale: float64 holds it times any integer."""
+
 ONE = (Fraction(1),)
 
 
 def fractions(scale: Fraction | int | Iterable[Fraction | int]) -> tuple[Fraction, ...]:
-    """A scale as a tuple of positive fractions; `ShapeError` when empty, `RangeError` when not positive."""
+    """A scale as a tuple of positive fractions that float64 holds; `ShapeError` when empty, else `RangeError`."""
     values = (scale,) if isinstance(scale, Fraction | int) else tuple(scale)
     if not values:
         raise ShapeError("an empty scale: give one value, or one per channel")
     result = tuple(value if isinstance(value, Fraction) else Fraction(value) for value in values)
     if any(value.numerator <= 0 for value in result):
         raise RangeError(f"scale {min(result)} is not positive: move the sign into the integers")
+    lengths = ((int(value.numerator).bit_length(), int(value.denominator).bit_length()) for value in result)
+    if any(abs(above - below) > MAX_EXPONENT for above, below in lengths):
+        raise RangeError(f"a scale lies beyond 2**-{MAX_EXPONENT}..2**{MAX_EXPONENT}: use units nearer to one")
     return result
 
 

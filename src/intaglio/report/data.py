@@ -72,6 +72,11 @@ class UnitRow:
             raise DataError(f"{text}; give fractions that add up to at most 1")
 
 
+def _check_counts(name: str, counts: tuple[int, ...]) -> None:
+    if min(counts, default=0) < 0:
+        raise DataError(f"{name} was counted {min(counts)} times; a count is not negative")
+
+
 @dataclass(frozen=True)
 class Histogram:
     """Counts in equal bins over [low, high]; for integers, one bin per value from low - 1/2 to high + 1/2."""
@@ -81,6 +86,9 @@ class Histogram:
     high: float
     counts: tuple[int, ...]
     note: str = ""
+
+    def __post_init__(self) -> None:
+        _check_counts(self.name, self.counts)
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,9 @@ class RangeRow:
     seen: tuple[int, int]
     counts: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        _check_counts(self.name, self.counts)
+
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -110,6 +121,8 @@ class Accuracy:
     def __post_init__(self) -> None:
         if not self.values or self.n < 1:
             raise DataError(f"accuracy {self.name!r}: no value or no sample; leave the row out")
+        if not 0 <= min(self.values) <= max(self.values) <= 100:
+            raise DataError(f"accuracy {self.name!r}: {self.values} are not all between 0 and 100 %")
 
     @property
     def mean(self) -> float:

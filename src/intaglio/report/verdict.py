@@ -80,8 +80,8 @@ def _all(measurements: Sequence[Measurement], name: str, source: Source | None =
 
 
 def _compared(measurements: Sequence[Measurement], name: str, words: str) -> Line:
-    """The worst of the comparisons of that name; one over no image at all was not made."""
-    made = [m for m in _all(measurements, name) if m.n != 0]
+    """The worst of the comparisons of that name; one over no image at all, or of a model, was not made."""
+    made = [m for m in _all(measurements, name) if m.value or (m.n != 0 and m.source in ("measured", "simulated"))]
     if not made:
         return Line(words, "not checked", state="open")
     found = max(made, key=lambda m: abs(m.value))

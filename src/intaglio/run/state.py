@@ -71,7 +71,7 @@ class State:
 
     def checkpoint(self, step: str) -> Path:
         """Where the training of `step` keeps its state; what another recipe or other code left there is removed."""
-        home = self.folder.path / "checkpoints"
+        home = self.folder.checkpoints
         wanted = home / f"{step}-{self.keys.get(step, '')[:16]}"
         for old in home.glob(f"{step}-*"):
             if old != wanted:

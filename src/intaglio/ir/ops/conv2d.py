@@ -41,6 +41,8 @@ class Conv2d(Op):
         self._scale()
         self._pairs("stride", "dilation")
         self._pairs("padding", least=0)
+        for name in ("groups", "pad_value"):
+            self._set(name, int(getattr(self, name)))
         one_of("weight scale", len(self.scale), len(self.weight))
         if self.groups < 1 or len(self.weight) % self.groups:
             raise ShapeError(f"{self.groups} groups do not divide {len(self.weight)} output channels")
