@@ -1,6 +1,7 @@
 """torch and the Graph agree on every integer, and what cannot agree is refused before training."""
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -158,13 +159,15 @@ def test_the_comparison_can_fail(monkeypatch):
     model, x = made("conv", 0, False, Recipe(FixedPoint(weight_bits=5, activation_bits=4)))
     assert equal(model, lower(model, x[:1]), x) == 0
 
-    def floor(multiplier, offset, shift, *rest):
-        return Requantize(multiplier, offset - (1 << shift >> 1) if shift else offset, shift, *rest)
+    class Floor(Requantize):
+        @classmethod
+        def of(cls, gain, offset, *rest):
+            return Requantize.of(gain, 0 if offset == Fraction(1, 2) else offset, *rest)
 
     def padded(*fields):
         return Conv2d(*fields, pad_value=1)
 
-    for name, fault in (("Requantize", floor), ("Conv2d", padded)):
+    for name, fault in (("Requantize", Floor), ("Conv2d", padded)):
         with monkeypatch.context() as patch:
             patch.setattr(lowering, name, fault)
             assert equal(model, lower(model, x[:1]), x) > 0

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from intaglio.ir.affine import unit
 from intaglio.twin.calibrate import log2_scale
-from intaglio.twin.grid import mantissa_bits, round_mantissa, snap, unit
+from intaglio.twin.grid import mantissa_bits, round_mantissa, snap
 from intaglio.twin.quantizers import ActivationQuantizer, Grid, WeightQuantizer
 
 

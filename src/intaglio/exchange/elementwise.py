@@ -11,6 +11,7 @@ from intaglio.exchange.file import FileNode
 from intaglio.exchange.scope import Levels, Scope
 from intaglio.exchange.steps import MODES, Absolute, Binary, Clamp, Count, Floats, Round, Sign, Step, run
 from intaglio.exchange.values import EXACT, FLOAT, Constant, Live, Value, Wire, channel_constant, odd
+from intaglio.ir.affine import reach
 from intaglio.ir.errors import RangeError, ShapeError
 from intaglio.ir.ops import Add, Requantize
 from intaglio.ir.types import Array
@@ -95,8 +96,7 @@ def _sum(scope: Scope, a: Wire, b: Wire, negative: bool) -> Wire:
     if a.shape != b.shape:
         raise ShapeError(f"adds shapes {a.shape} and {b.shape}: they must be equal")
     if negative:
-        low, high = scope.type(b).range
-        flip = Requantize(np.array([-1]), np.array([0]), 0, -high, -low, scope.type(b).scale)
+        flip = Requantize.of(-1, 0, reach([-1], [0], scope.type(b).range), scope.type(b).scale)
         b = Wire(b.shape, node=scope.add(flip, b.node, part="negative"))
     sides = (scope.type(a).scale, scope.type(b).scale)
     count = max(map(len, sides))

@@ -7,6 +7,7 @@ from typing import cast
 from intaglio.exchange.file import FileNode
 from intaglio.exchange.scope import Scope
 from intaglio.ir.errors import ShapeError
+from intaglio.ir.window import extent, steps
 
 Pair = tuple[int, int]
 Sides = tuple[int, int, int, int]
@@ -25,11 +26,14 @@ class Window:
         """The window with other pads."""
         return replace(self, pads=tuple(pads))
 
+    def extent(self, axis: int) -> int:
+        """From the first tap of an axis to the last, both included."""
+        return extent(self.kernel[axis], self.dilation[axis])
+
     def remainder(self, shape: tuple[int, ...]) -> Pair:
         """Rows and columns of an image that no window reaches at the end."""
         found = [
-            (size + self.pads[axis] + self.pads[axis + 2] - (self.kernel[axis] - 1) * self.dilation[axis] - 1)
-            % self.stride[axis]
+            steps(size + self.pads[axis] + self.pads[axis + 2], self.extent(axis), self.stride[axis])[1]
             for axis, size in enumerate(shape)
         ]
         return found[0], found[1]
@@ -74,8 +78,8 @@ def _automatic(rule: str, window: Window, sizes: Sequence[int], scope: Scope) ->
         raise scope.fail(f"auto_pad {rule} is unknown")
     pads = [0, 0, 0, 0]
     for axis, size in enumerate(sizes):
-        stride, extent = window.stride[axis], (window.kernel[axis] - 1) * window.dilation[axis] + 1
-        total = max(((size + stride - 1) // stride - 1) * stride + extent - size, 0)
+        stride, reach = window.stride[axis], window.extent(axis)
+        total = max(((size + stride - 1) // stride - 1) * stride + reach - size, 0)
         small, large = total // 2, total - total // 2
         pads[axis], pads[axis + 2] = (small, large) if rule == "SAME_UPPER" else (large, small)
     return window.padded(pads)

@@ -6,10 +6,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from intaglio.exchange.scope import MOST_ENTRIES, Scope, common
+from intaglio.exchange.scope import MOST_ENTRIES, Scope
 from intaglio.exchange.staircase import affine
 from intaglio.exchange.steps import NOTHING, Binary, Chain, Clamp, Step
 from intaglio.exchange.values import EXACT, Wire, grid, odd, rows
+from intaglio.ir.affine import unit
 from intaglio.ir.op import Op
 from intaglio.ir.ops import Lookup, Requantize
 from intaglio.ir.types import ONE, Type
@@ -69,32 +70,26 @@ def _after(step: Binary, pair: tuple[Fraction, Fraction], constant: Fraction) ->
             return (-slope, constant - offset) if step.swapped else (slope, offset - constant)
 
 
-def _unit(*values: Fraction) -> Fraction:
-    """The largest number of which all are multiples."""
-    return common([value for value in values if value] or [*ONE])
-
-
 def _is_held(pair: tuple[Fraction, Fraction], interval: tuple[int, int]) -> bool:
     """Whether float32 holds slope * n + offset for every n of the interval."""
-    unit, (slope, offset) = _unit(*pair), pair
-    if not odd(unit):
+    step, (slope, offset) = unit(pair), pair
+    if not odd(step):
         return False
-    return max(abs(slope * n + offset) for n in interval) <= EXACT * unit / odd(unit)
+    return max(abs(slope * n + offset) for n in interval) <= EXACT * step / odd(step)
 
 
 def _affine(of: Type, line: Line, last: Step | None, whole: bool) -> Requantize | None:
     """The lines, clipped, in units of one scale; None where float32 would not be got from those integers."""
     ends = [slope * n + offset for slope, offset in line for n in of.range]
     span = [_clipped(end, last) for end in (min(ends), max(ends))]
-    unit = _unit(*(value for pair in line for value in pair), *span, *(ONE if whole else ()))
-    multiplier, offset = ([int(value / unit) for value in values] for values in zip(*line, strict=True))
+    step = unit([*(value for pair in line for value in pair), *span, *(ONE if whole else ())])
+    multiplier, offset = ([int(value / step) for value in values] for values in zip(*line, strict=True))
     reach = max(map(abs, multiplier)) * of.largest + max(map(abs, offset))
-    power = unit.denominator & -unit.denominator
+    power = step.denominator & -step.denominator
     # A quotient of denominator 2**28 is further from the middle of two float32 than float64 rounds.
-    if reach * unit.numerator >= DOUBLE or unit.denominator // power >= 1 << 28:
+    if reach * step.numerator >= DOUBLE or step.denominator // power >= 1 << 28:
         return None
-    m, o = (values[:1] if len(set(values)) == 1 else values for values in (multiplier, offset))
-    return Requantize(np.array(m), np.array(o), 0, int(span[0] / unit), int(span[1] / unit), (unit,))
+    return Requantize.of(multiplier, offset, (int(span[0] / step), int(span[1] / step)), (step,))
 
 
 def _clipped(value: Fraction, last: Step | None) -> Fraction:

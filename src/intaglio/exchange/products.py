@@ -11,6 +11,7 @@ from intaglio.exchange.geometry import Window, window_of
 from intaglio.exchange.scope import Scope
 from intaglio.exchange.steps import Binary, Floats
 from intaglio.exchange.values import EXACT, Constant, Value, Wire, channel_constant, grid, odd
+from intaglio.ir.affine import shared
 from intaglio.ir.errors import RangeError, ShapeError
 from intaglio.ir.ops import Conv2d, MatMul
 from intaglio.ir.types import Array, Type
@@ -24,15 +25,11 @@ def _weights(scope: Scope, weight: Constant) -> tuple[Array, tuple[Fraction, ...
         scales = weight.scale.reshape(len(weight.scale), -1)
         if (scales == scales[:, :1]).all():
             whole = weight.integers.astype(np.int64)
-            return whole, _shared([Fraction(float(scale)) for scale in scales[:, 0]])
+            return whole, shared(tuple(Fraction(float(scale)) for scale in scales[:, 0]))
     step = grid(weight.value)
     if step is None:
         raise RangeError(f"{scope.name} ({scope.op}): the weights lie on no grid of 24 bits: quantise them")
     return (weight.value.astype(np.float64) / float(step)).astype(np.int64), (step,)
-
-
-def _shared(scales: list[Fraction]) -> tuple[Fraction, ...]:
-    return tuple(scales[:1]) if len(set(scales)) == 1 else tuple(scales)
 
 
 def _sums(whole: Array, largest: int, of: Type) -> list[int]:

@@ -1,8 +1,7 @@
 """What reading one node may do: add to the Graph, turn tensors into integers, say that sums may round, fail."""
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -25,6 +24,7 @@ from intaglio.exchange.values import (
     is_exact,
     rows,
 )
+from intaglio.ir.affine import unit
 from intaglio.ir.errors import DataError, IntaglioError, RangeError, ShapeError, UnsupportedLayer
 from intaglio.ir.graph import Builder
 from intaglio.ir.op import Op
@@ -301,7 +301,7 @@ class Scope:
             return x
         low, high = self.type(x).range
         bound = max(abs(low), abs(high))
-        flip = Requantize(signs, np.zeros(1, np.int64), 0, -bound, bound, self.type(x).scale)
+        flip = Requantize.of(signs, 0, (-bound, bound), self.type(x).scale)
         node = self.add(flip, x.node, part="sign")
         return replace(x, node=node, steps=NOTHING.then(Binary("Mul", signs.astype(np.float32)), *x.steps))
 
@@ -341,15 +341,15 @@ class Scope:
     def on_grid(self, x: Wire, *others: Fraction) -> Wire:
         """Integers on one scale, of which all of the tensor's and the others are multiples."""
         scale = self.type(x).scale
-        step = common([*scale, *others])
+        step = unit([*scale, *others])
         if scale == (step,):
             return x
-        multiplier = np.array([int(each / step) for each in scale], dtype=object)
+        multiplier = [int(each / step) for each in scale]
         low, high = self.type(x).range
-        most = int(multiplier.max())
+        most = max(multiplier)
         if most >= EXACT:
             raise RangeError(f"its input has scales whose common grid is {most} times finer: quantise it to one scale")
-        op = Requantize(multiplier, np.array([0]), 0, min(low, low * most), max(high, high * most), (step,))
+        op = Requantize.of(multiplier, 0, (min(low, low * most), max(high, high * most)), (step,))
         return replace(x, node=self.add(op, x.node, part="grid"))
 
     def ordinary(self, border: Border) -> Border:
@@ -369,12 +369,6 @@ class Scope:
         x = self.on_grid(self.integers(x), *filter(None, [abs(Fraction(border.value))]))
         value = int(Fraction(border.value) / self.type(x).scale[0])
         return replace(x, node=self.add(Pad((top, left), value), x.node, part="border"), border=None)
-
-
-def common(values: Sequence[Fraction]) -> Fraction:
-    """The largest fraction of which all values are multiples."""
-    denominator = math.lcm(*(value.denominator for value in values))
-    return Fraction(math.gcd(*(int(value * denominator) for value in values)), denominator)
 
 
 def named(scope: Scope, error: IntaglioError) -> IntaglioError:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from intaglio.exchange.steps import Floats
+from intaglio.ir.affine import shared
 from intaglio.ir.errors import DataError, RangeError
 from intaglio.ir.op import Op
 from intaglio.ir.ops import Lookup, Requantize, Threshold
@@ -84,8 +85,7 @@ def operation(steps: Stairs, slopes: Array, scale: tuple[Fraction, ...], moved: 
     fitted = fit(steps, slopes, scale, moved) if levels > FEW or above else None
     if fitted is not None:
         return fitted
-    rows = steps.limits[:1] if (steps.limits == steps.limits[0]).all() else steps.limits
-    return Threshold(rows, steps.base - moved, scale)
+    return Threshold(shared(steps.limits), steps.base - moved, scale)
 
 
 def fit(
@@ -98,7 +98,7 @@ def fit(
     limits, levels = steps.limits, np.arange(steps.base + 1, steps.top + 1)
     if not len(levels):
         only = steps.base - moved
-        return Requantize(np.array([0]), np.array([only]), 0, only, only, scale)
+        return Requantize.of(0, only, (only, only), scale)
     reach = max(abs(steps.low), abs(steps.high) + 1)
     for shift in range(most_shift + 1):
         multiplier = np.rint(np.broadcast_to(slopes, len(limits)) * 2.0**shift)
@@ -107,8 +107,7 @@ def fit(
         offset = _offset(steps, multiplier.astype(np.int64), levels << shift)
         if offset is not None:
             offset = offset - (moved << shift)
-            columns = (multiplier.astype(np.int64), offset)
-            m, o = (values[:1] if (values == values[0]).all() else values for values in columns)
+            m, o = (shared(values) for values in (multiplier.astype(np.int64), offset))
             return Requantize(m, o, shift, steps.base - moved, steps.top - moved, scale)
     return None
 
@@ -134,6 +133,7 @@ def affine(integers: Integers, low: int, scale: tuple[Fraction, ...]) -> Requant
     place: Integers = np.abs(rises).argmax(axis=1)
     row = np.arange(len(integers))
     multiplier, start = rises[row, place], integers[row, place]
-    line = Requantize(multiplier, start - multiplier * (place + low), 0, integers.min(), integers.max(), scale)
+    bounds = int(integers.min()), int(integers.max())
+    line = Requantize.of(multiplier, start - multiplier * (place + low), bounds, scale)
     inputs = np.array(range(low, low + count))[:, None].repeat(len(integers), axis=1)
     return line if np.array_equal(line.execute(inputs).T, integers) else None

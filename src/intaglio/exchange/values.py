@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from intaglio.exchange.steps import NOTHING, Chain, Floats, Step, column, run
+from intaglio.ir.affine import shared
 from intaglio.ir.errors import ShapeError
 from intaglio.ir.types import Array, Type
 
@@ -171,4 +172,4 @@ def channel_constant(value: Array, shape: tuple[int, ...]) -> Floats:
     if (flat != flat[:, :1]).any():
         raise ShapeError(f"a constant of shape {value.shape} differs within a channel: only one per channel is read")
     each = flat[:, 0].astype(np.float32)
-    return each[:1] if (each == each[0]).all() else each
+    return shared(each)

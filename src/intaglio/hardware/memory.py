@@ -8,15 +8,11 @@ import numpy.typing as npt
 
 from intaglio.hardware.rtl import memory_name
 from intaglio.hardware.technology import ECP5, Technology
+from intaglio.ir.types import signed_bits as signed_bits
 
 _WORD = 64
 """Words of fewer bits are packed and printed as arrays, wider ones one by one."""
 IntArray = npt.NDArray[np.int64]
-
-
-def signed_bits(low: int, high: int) -> int:
-    """Smallest two's complement width that holds every integer of [low, high]."""
-    return max(low, high, -low - 1, -high - 1, 0).bit_length() + 1
 
 
 def pack_lanes(values: IntArray, bits: int) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from intaglio.ir.affine import shared
 from intaglio.ir.errors import DataError, RangeError, ShapeError, shown
 
 Array = npt.NDArray[Any]
@@ -44,9 +45,12 @@ def fractions(scale: Fraction | int | Iterable[Fraction | int]) -> tuple[Fractio
 
 def width(low: int, high: int) -> int:
     """Bits of the smallest integer that holds low..high: two's complement when low < 0; at least 1."""
-    if low < 0:
-        return max((-low - 1).bit_length(), high.bit_length() if high > 0 else 0) + 1
-    return max(high.bit_length(), 1)
+    return signed_bits(low, high) if low < 0 else max(high.bit_length(), 1)
+
+
+def signed_bits(low: int, high: int) -> int:
+    """Bits of the smallest two's complement integer that holds every integer of low..high."""
+    return max(low, high, -low - 1, -high - 1, 0).bit_length() + 1
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class Type:
             )
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "range", (low, high))
-        object.__setattr__(self, "scale", scale[:1] if scale.count(scale[0]) == len(scale) else scale)
+        object.__setattr__(self, "scale", shared(scale))
 
     @property
     def signed(self) -> bool:

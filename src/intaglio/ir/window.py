@@ -17,6 +17,17 @@ _FEW = 4096
 """Windows that are counted one by one; of more only bounds are taken, which differ by one."""
 
 
+def extent(kernel: int, dilation: int) -> int:
+    """From the first tap of a window to the last, both included."""
+    return (kernel - 1) * dilation + 1
+
+
+def steps(size: int, reach: int, stride: int) -> Pair:
+    """How many windows of extent `reach` lie in a padded axis (below 1: none), and how much of its end none reaches."""
+    count, left = divmod(size - reach, stride)
+    return count + 1, left
+
+
 @dataclass(frozen=True)
 class Window:
     """Geometry of a window: (height, width) pairs."""
@@ -41,11 +52,11 @@ class Window:
     @property
     def extent(self) -> Pair:
         """Rows and columns between the first and the last tap, both included."""
-        spans = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
+        spans = [extent(k, d) for k, d in zip(self.kernel, self.dilation, strict=True)]
         return spans[0], spans[1]
 
     def _size(self, axis: int, size: int) -> int:
-        return (size + 2 * self.padding[axis] - self.extent[axis]) // self.stride[axis] + 1
+        return steps(size + 2 * self.padding[axis], self.extent[axis], self.stride[axis])[0]
 
     def inside(self, of: Type) -> tuple[Pair, Pair]:
         """((fewest, most) taps inside the image per row window, the same per column window)."""
@@ -77,7 +88,7 @@ class Window:
 
     def outputs(self, image: Array) -> Pair:
         """Rows and columns of the result on a padded (C, H, W, N) image."""
-        sizes = [(image.shape[a + 1] - self.extent[a]) // self.stride[a] + 1 for a in (0, 1)]
+        sizes = [steps(image.shape[a + 1], self.extent[a], self.stride[a])[0] for a in (0, 1)]
         return sizes[0], sizes[1]
 
     def slices(self, outputs: Pair, axis: int) -> list[slice]:

@@ -12,6 +12,7 @@ from intaglio.hardware.units import Unit
 from intaglio.ir import ops
 from intaglio.ir.encodings import Encoding
 from intaglio.ir.graph import Graph, Node
+from intaglio.ir.types import signed_bits
 from intaglio.report.data import Histogram, LayerRow, RangeRow, Span, UnitRow
 
 SPANS_PER_UNIT = 80
@@ -64,7 +65,7 @@ def _weight_format(node: Node) -> str:
     if not isinstance(node.op, ops.MatMul | ops.Conv2d):
         return ""
     low, high = int(node.op.weight.min()), int(node.op.weight.max())
-    return f"s{max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1}"
+    return f"s{signed_bits(low, high)}"
 
 
 def cycles_per_frame(unit: Unit) -> int:

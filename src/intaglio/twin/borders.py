@@ -6,7 +6,7 @@ from torch import nn
 from torch.fx import GraphModule, Node
 
 from intaglio.twin.flat import free_name, module_of
-from intaglio.twin.layers import matches
+from intaglio.twin.layers import added_by_same, matches
 
 
 def pad_with(gm: GraphModule, select: str | Iterable[str], among: Set[Node], value: float) -> None:
@@ -30,7 +30,7 @@ def _border(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...]:
     """The zeros that a convolution adds on both sides of each axis; none where they are not symmetric zeros."""
     padding = layer.padding
     if padding == "same":
-        total = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+        total = added_by_same(layer)
         padding = tuple(0 if any(t % 2 for t in total) else t // 2 for t in total)
     if isinstance(padding, str) or layer.padding_mode != "zeros":
         return (0,) * len(layer.kernel_size)

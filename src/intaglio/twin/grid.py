@@ -1,7 +1,7 @@
 """Numbers that binary hardware represents exactly: dyadic scales as arrays and as fractions."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Literal
 
@@ -49,15 +49,6 @@ def round_mantissa(values: np.ndarray, bits: int) -> np.ndarray:
 def fractions(values: Iterable[float]) -> tuple[Fraction, ...]:
     """Floats as exact fractions."""
     return tuple(Fraction(float(value)) for value in values)
-
-
-def unit(values: Sequence[Fraction]) -> Fraction:
-    """The largest number of which every value is a whole multiple; 1 if all are zero."""
-    known = [value for value in values if value]
-    if not known:
-        return Fraction(1)
-    denominator = math.lcm(*(value.denominator for value in known))
-    return Fraction(math.gcd(*(int(value * denominator) for value in known)), denominator)
 
 
 def floor_half_up(value: Fraction) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from intaglio.ir.errors import DataError, RangeError, RecipeError, unknown
+from intaglio.ir.window import extent
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 """The layers with a `weight` matrix that weight methods act on."""
@@ -25,6 +26,11 @@ def matches(name: str, module: nn.Module, select: str | Iterable[str]) -> bool:
         elif fnmatch.fnmatchcase(name, pattern):
             return True
     return False
+
+
+def added_by_same(layer: nn.Conv1d | nn.Conv2d) -> list[int]:
+    """How many zeros per axis padding="same" adds, on both sides together."""
+    return [extent(k, d) - 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True)]
 
 
 def weighted_layers(model: nn.Module, select: str | Iterable[str] = "*") -> list[tuple[str, nn.Module]]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from intaglio.ir.window import extent
+
 Shape = tuple[int, ...]
 
 
@@ -163,7 +165,7 @@ def convolution(**changed: object) -> Callable[[Call], str]:
         kernel = [k + (k % 2 == 0) * ("odd" in changed) for k in layer.kernel_size]
         dilation = list(layer.dilation)
         wanted = layer.padding if isinstance(layer.padding, tuple) else ()
-        padding = list(wanted) or [d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True)]
+        padding = list(wanted) or [(extent(k, d) - 1) // 2 for k, d in zip(kernel, dilation, strict=True)]
         settings = {"stride": list(layer.stride), "padding": padding, "dilation": dilation}
         written = [f"{n}={shown(v)}" for n, v in settings.items() if set(v) != {0 if n == "padding" else 1}]
         written += [f"groups={layer.groups}"] * (layer.groups > 1) + ["bias=False"] * (layer.bias is None)

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from intaglio.ir.affine import reach, spread, unit
 from intaglio.ir.errors import ShapeError, UnsupportedLayer
 from intaglio.ir.graph import Builder
 from intaglio.ir.op import Op
 from intaglio.ir.ops import Add, ArgMax, Concat, Conv2d, MatMul, MaxPool, Pad, Requantize, Reshape, SumPool
 from intaglio.ir.types import Type
 from intaglio.twin import modules
-from intaglio.twin.grid import fractions, unit
+from intaglio.twin.grid import fractions
+from intaglio.twin.layers import added_by_same
 from intaglio.twin.quantizers import ActivationQuantizer
 from intaglio.twin.stack import integers
 from intaglio.twin.supported import ANYTHING_ELSE
@@ -64,25 +66,15 @@ def affine(scope: Scope, x: int, gain: Sequence[Fraction], offset: Sequence[Frac
     """
     wire = scope.type(x)
     channels = max(len(wire.scale), len(gain), len(offset))
-    steps = [s * g for s, g in zip(_spread(wire.scale, channels), _spread(gain, channels), strict=True)]
-    offsets = _spread(offset, channels)
+    steps = [s * g for s, g in zip(spread(wire.scale, channels), spread(gain, channels), strict=True)]
+    offsets = spread(offset, channels)
     grid = unit([*steps, *offsets])
     multiplier = [int(step / grid) for step in steps]
     moved = [int(value / grid) for value in offsets]
     if all(m == 1 for m in multiplier) and not any(moved) and len(wire.scale) == 1:
         return x
-    ends = [m * bound + o for m, o in zip(multiplier, moved, strict=True) for bound in wire.range]
-    op = Requantize(_array(multiplier), _array(moved), 0, min(ends), max(ends), (grid,))
+    op = Requantize.of(multiplier, moved, reach(multiplier, moved, wire.range), (grid,))
     return scope.add(op, x, part=part)
-
-
-def _spread(values: Sequence[Fraction], channels: int) -> list[Fraction]:
-    return list(values) * (channels // len(values)) if len(values) in (1, channels) else list(values)
-
-
-def _array(values: Sequence[int]) -> np.ndarray:
-    """Constants of a Requantize, one entry if all are equal."""
-    return np.array(values[:1] if len(set(values)) == 1 else values, dtype=object)
 
 
 def uniform(scope: Scope, x: int, part: str = "uniform") -> int:
@@ -93,10 +85,7 @@ def uniform(scope: Scope, x: int, part: str = "uniform") -> int:
 def quantize(scope: Scope, x: int, reciprocal: Fraction, bounds: tuple[int, int], scale: Fraction) -> int:
     """clip(floor(real * reciprocal + 1/2), bounds), the arithmetic of a quantiser, as one Requantize."""
     steps = [s * reciprocal for s in scope.type(x).scale]
-    shift = max(0, *(step.denominator.bit_length() - 1 for step in steps))
-    multiplier = _array([int(step * 2**shift) for step in steps])
-    half = (1 << shift) >> 1
-    return scope.add(Requantize(multiplier, np.array([half]), shift, *bounds, (scale,)), x)
+    return scope.add(Requantize.of(steps, Fraction(1, 2), bounds, (scale,)), x)
 
 
 def _bias(scope: Scope, x: int, bias: Tensor | None) -> int:
@@ -150,8 +139,8 @@ def _conv(module: nn.Conv1d | nn.Conv2d, scope: Scope, x: int, axes: int) -> int
 
 def _same(module: nn.Conv1d | nn.Conv2d) -> tuple[int, int]:
     """The symmetric padding of padding='same' or 'valid'."""
-    reach = [d * (k - 1) // 2 for d, k in zip(module.dilation, module.kernel_size, strict=True)]
-    return (0, 0) if module.padding == "valid" else _pair(tuple(reach), 0)
+    each = tuple(total // 2 for total in added_by_same(module))
+    return (0, 0) if module.padding == "valid" else _pair(each, 0)
 
 
 @lower.register
@@ -176,7 +165,7 @@ def _hardtanh(module: nn.Hardtanh, scope: Scope, x: int) -> int:
 def _clip(scope: Scope, x: int, low: int, high: int | None) -> int:
     wire = scope.type(x)
     high = max(wire.range[1], low) if high is None else high
-    return scope.add(Requantize(np.array([1]), np.array([0]), 0, low, high, wire.scale), x)
+    return scope.add(Requantize.of(1, 0, (low, high), wire.scale), x)
 
 
 @lower.register
@@ -249,7 +238,7 @@ def rescale(scope: Scope, x: int, gain: Fraction) -> int:
     """The same integers with the scale times `gain`."""
     wire = scope.type(x)
     scale = tuple(s * gain for s in wire.scale)
-    return scope.add(Requantize(np.array([1]), np.array([0]), 0, *wire.range, scale), x)
+    return scope.add(Requantize.of(1, 0, wire.range, scale), x)
 
 
 @lower.register

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from intaglio.ir.affine import first_integer, shared, spread
 from intaglio.ir.ops import Lookup, Requantize, Threshold
 from intaglio.twin.placement import Role, role
 from intaglio.twin.quantizers import ActivationQuantizer
@@ -121,21 +122,19 @@ def _lower(module: Staircase, scope: Scope, x: int) -> int:
     wire = scope.type(x)
     table, scale = module.thresholds.numpy(), (module.scale,)
     channels = max(len(table), len(wire.scale))
-    steps = wire.scale * (channels // len(wire.scale))
-    rows = least_integers(np.broadcast_to(table, (channels, table.shape[1])), steps, wire.range)
-    if (rows == rows[0]).all():
-        rows = rows[:1]
+    steps = spread(wire.scale, channels)
+    rows = shared(least_integers(np.broadcast_to(table, (channels, table.shape[1])), steps, wire.range))
     values = [int(value) for value in module.values.tolist()]
     distances = set(np.diff(values).tolist())
     if not rows.size:
-        return scope.add(Requantize(np.array([0]), np.array(values), 0, values[0], values[0], scale), x)
+        return scope.add(Requantize.of(0, values[0], (values[0], values[0]), scale), x)
     if distances == {1}:
         return scope.add(Threshold(rows, values[0], scale), x)
     count = scope.add(Threshold(rows, 0, scale), x, part="count")
     if len(distances) > 1:
         return scope.add(Lookup(np.array([values]), 0, scale), count)
     (distance,) = distances
-    return scope.add(Requantize(np.array([distance]), np.array(values[:1]), 0, values[0], values[-1], scale), count)
+    return scope.add(Requantize.of(distance, values[0], (values[0], values[-1]), scale), count)
 
 
 def least_integers(table: np.ndarray, steps: Sequence[Fraction], bounds: tuple[int, int]) -> np.ndarray:
@@ -160,7 +159,4 @@ def least_integers(table: np.ndarray, steps: Sequence[Fraction], bounds: tuple[i
 
 def _integer(threshold: float, step: Fraction, bounds: tuple[int, int]) -> int:
     """The least integer at or above a threshold in units of `step`, kept within the range and one above it."""
-    low, high = bounds
-    if math.isinf(threshold):
-        return low if threshold < 0 else high + 1
-    return min(max(math.ceil(Fraction(threshold) / step), low), high + 1)
+    return first_integer(threshold if math.isinf(threshold) else Fraction(threshold) / step, bounds)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from intaglio.ir.window import extent, steps
 from intaglio.twin import replacements as use
+from intaglio.twin.layers import added_by_same
 from intaglio.twin.modules import Add, Always, ArgMax, Concat
 from intaglio.twin.replacements import Call, Remedy, values
 from intaglio.twin.source import key
@@ -73,14 +75,13 @@ def _partial(call: Call) -> bool:
         values(getattr(layer, name, 1), call.axes) for name in ("kernel_size", "stride", "padding", "dilation")
     )
     sizes = zip(call.shape[1:], kernel, stride, padding, dilation, strict=True)
-    return any((size + 2 * p - d * (k - 1) - 1) % s for size, k, s, p, d in sizes)
+    return any(steps(size + 2 * p, extent(k, d), s)[1] for size, k, s, p, d in sizes)
 
 
 def _even_same(call: Call) -> bool:
     layer = call.layer
     assert isinstance(layer, nn.Conv1d | nn.Conv2d)
-    reach = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
-    return layer.padding == "same" and any(taps % 2 for taps in reach)
+    return layer.padding == "same" and any(taps % 2 for taps in added_by_same(layer))
 
 
 def _along_channels(call: Call) -> bool:

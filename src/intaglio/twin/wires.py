@@ -9,7 +9,8 @@ from functools import singledispatch
 import numpy as np
 from torch import nn
 
-from intaglio.twin.grid import OFFSET_GRID, unit
+from intaglio.ir.affine import unit
+from intaglio.twin.grid import OFFSET_GRID
 from intaglio.twin.modules import Add, Affine, SumPool
 from intaglio.twin.quantizers import ActivationQuantizer
 

@@ -1,17 +1,18 @@
 """Requantize: bias, batch norm, rectifier and rounding to a narrower integer, in one operation."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from intaglio.ir.affine import Numbers, Pair, dyadic_shift, first_integer, listed, shared, spread
 from intaglio.ir.errors import RangeError
 from intaglio.ir.op import Op, Work, one_of
 from intaglio.ir.ops.products import factor_work
 from intaglio.ir.types import MAX_BITS, ONE, Array, Type, width
-
-Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,19 @@ class Requantize(Op):
         if self.low > self.high:
             raise RangeError(f"clips to {self.low}..{self.high}, an empty range: swap its ends")
 
+    @classmethod
+    def of(cls, gain: Numbers, offset: Numbers, bounds: Pair, scale: tuple[Fraction, ...] = ONE) -> Self:
+        """clip(floor(x * gain + offset), *bounds), exactly: each one value or one per channel; equal ones become one.
+
+        Raises:
+            RangeError: a gain is not a whole multiple of a power of two.
+        """
+        gains, offsets = listed(gain), listed(offset)
+        shift = dyadic_shift(gains)
+        multiplier = shared([int(each * 2**shift) for each in gains])
+        moved = shared([math.floor(each * 2**shift) for each in offsets])  # x * multiplier is whole: nothing is lost
+        return cls(np.array(multiplier, dtype=object), np.array(moved, dtype=object), shift, *bounds, scale)
+
     @property
     def channels(self) -> int:
         """Number of different (multiplier, offset) pairs: 1 or one per channel."""
@@ -49,8 +63,24 @@ class Requantize(Op):
     def pairs(self) -> list[Pair]:
         """(multiplier, offset) of every channel, or the one pair."""
         columns = ([int(v) for v in values] for values in (self.multiplier, self.offset))
-        m, o = (values * (self.channels // len(values)) for values in columns)
+        m, o = (spread(values, self.channels) for values in columns)
         return list(zip(m, o, strict=True))
+
+    def first_inputs(self, levels: Sequence[Sequence[int]], interval: Pair) -> list[list[int]]:
+        """Per channel and level the least x of the interval that reaches the level, else one above the interval.
+
+        levels: one row, or one per channel. Gains must be positive: (x * m + o) >> s >= v holds from
+        x = ceil((v * 2**s - o) / m) on; up to `low` always, above `high` never.
+        """
+        channels = max(self.channels, len(levels))
+        pairs = zip(spread(self.pairs(), channels), spread(levels, channels), strict=True)
+        return [[first_integer(self._least(level, *pair), interval) for level in row] for pair, row in pairs]
+
+    def _least(self, level: int, m: int, o: int) -> float | int:
+        """The least integer x that reaches a level, infinite where all or none do."""
+        if not self.low < level <= self.high:
+            return -math.inf if level <= self.low else math.inf
+        return -((o - (level << self.shift)) // m)
 
     def unclipped(self, interval: Pair) -> list[Pair]:
         """Exact range of (x * multiplier + offset) >> shift per channel, for x in the interval."""

@@ -2,13 +2,12 @@
 
 import numpy as np
 
+from intaglio.ir.affine import Pair, spread
 from intaglio.ir.errors import IntaglioError
 from intaglio.ir.graph import Builder, Graph, derive
 from intaglio.ir.ops import Requantize
 from intaglio.ir.passes.rebuild import rebuild
 from intaglio.ir.types import MAX_BITS, Array, Type
-
-Pair = tuple[int, int]
 
 
 def fuse_requantize(graph: Graph) -> Graph:
@@ -55,17 +54,13 @@ def as_array(values: tuple[int, ...]) -> Array:
     return np.array(values, dtype=object)
 
 
-def _expand(values: list[Pair], channels: int) -> list[Pair]:
-    return values * (channels // len(values))
-
-
 def _composed(first: Requantize, second: Requantize) -> Requantize | None:
     """The two without the clip of the first; None when one floor does not do."""
     shift = first.shift + second.shift
     if shift > MAX_BITS or (first.shift and any(m != 1 for m, _ in second.pairs())):
         return None
     channels = max(first.channels, second.channels)
-    pairs = zip(_expand(first.pairs(), channels), _expand(second.pairs(), channels), strict=True)
+    pairs = zip(spread(first.pairs(), channels), spread(second.pairs(), channels), strict=True)
     merged = [(m1 * m2, o1 * m2 + (o2 << first.shift)) for (m1, o1), (m2, o2) in pairs]
     try:
         multiplier, offset = zip(*merged, strict=True)
@@ -79,7 +74,7 @@ def _composed(first: Requantize, second: Requantize) -> Requantize | None:
 def _bounds(first: Requantize, second: Requantize, composed: Requantize, interval: Pair) -> Pair | None:
     """The one clip that does for both; None when channels differ or the second one is not increasing."""
     channels = composed.channels
-    before = _expand(first.unclipped(interval), channels)
+    before = spread(first.unclipped(interval), channels)
     after = [_clip(second, low, high) for low, high in composed.unclipped(interval)]
     lows = [(low < first.low, pair[0]) for (low, _), pair in zip(before, after, strict=True)]
     highs = [(high > first.high, pair[1]) for (_, high), pair in zip(before, after, strict=True)]
@@ -88,7 +83,7 @@ def _bounds(first: Requantize, second: Requantize, composed: Requantize, interva
     if any(m <= 0 for m, _ in second.pairs()):
         return None
     images = [
-        _clip(second, low, high) for low, high in _expand(second.unclipped((first.low, first.high)), channels)
+        _clip(second, low, high) for low, high in spread(second.unclipped((first.low, first.high)), channels)
     ]
     low = _common([(b, image[0], end) for (b, end), image in zip(lows, images, strict=True)], second.low, 1)
     high = _common(

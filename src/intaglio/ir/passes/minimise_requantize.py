@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from intaglio.ir.affine import shared
 from intaglio.ir.graph import Builder, Graph
 from intaglio.ir.ops import Requantize
 from intaglio.ir.passes.rebuild import rebuild
-from intaglio.ir.types import Array, Type
+from intaglio.ir.types import Type
 
 
 def minimise_requantize(graph: Graph) -> Graph:
@@ -30,9 +31,5 @@ def minimise(op: Requantize, x: Type) -> Requantize:
     strip = min(twos, op.shift)
     low, high = op.type(x).range
     return Requantize(
-        _shared(op.multiplier >> strip), _shared(op.offset >> strip), op.shift - strip, low, high, op.scale
+        shared(op.multiplier >> strip), shared(op.offset >> strip), op.shift - strip, low, high, op.scale
     )
-
-
-def _shared(values: Array) -> Array:
-    return values[:1] if (values == values[0]).all() else values

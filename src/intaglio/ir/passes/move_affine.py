@@ -7,15 +7,12 @@ which merges into the thresholds that follow: what flows is the bit.
 from dataclasses import replace
 from fractions import Fraction
 
-import numpy as np
-
+from intaglio.ir.affine import Pair, reach
 from intaglio.ir.graph import Builder, Graph
 from intaglio.ir.op import Op
 from intaglio.ir.ops import Conv2d, MatMul, MaxPool, Pad, Requantize, Reshape, Threshold
 from intaglio.ir.passes.rebuild import rebuild
 from intaglio.ir.types import Type
-
-Pair = tuple[int, int]
 
 
 def move_affine(graph: Graph) -> Graph:
@@ -77,7 +74,4 @@ def _merges(graph: Graph, position: int) -> bool:
 
 def _requantize(m: int, offsets: list[int], x: Type, scale: tuple[Fraction, ...], bounds: Pair | None) -> Requantize:
     """m x + o per channel, clipped to the proved bounds, or, to be merged, at ends that never bind."""
-    ends = [m * end + o for end in x.range for o in (min(offsets), max(offsets))]
-    shared = offsets[:1] if len(set(offsets)) == 1 else offsets
-    low, high = bounds or (min(ends), max(ends))
-    return Requantize(np.array([m]), np.array(shared, dtype=object), 0, low, high, scale)
+    return Requantize.of(m, offsets, bounds or reach([m], offsets, x.range), scale)

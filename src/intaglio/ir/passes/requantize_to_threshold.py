@@ -9,10 +9,7 @@ from intaglio.ir.types import Type
 
 
 def requantize_to_threshold(graph: Graph, max_levels: int = 2) -> Graph:
-    """Replace an increasing Requantize of at most `max_levels` output levels by a Threshold, exactly.
-
-    (x * m + o) >> s >= v holds from x = ceil((v * 2**s - o) / m) on, for m > 0.
-    """
+    """Replace an increasing Requantize of at most `max_levels` output levels by a Threshold, exactly."""
 
     def rule(builder: Builder, position: int, inputs: tuple[int, ...]) -> int | None:
         node = graph.nodes[position]
@@ -32,11 +29,5 @@ def to_threshold(op: Requantize, x: Type, max_levels: int) -> Threshold | None:
     low, high = op.type(x).range
     if not x.signed or not 1 <= high - low < max_levels or any(m <= 0 for m, _ in op.pairs()):
         return None
-    levels = range(low + 1, high + 1)
-    rows = [[_first(m, (level << op.shift) - o, x) for level in levels] for m, o in op.pairs()]
+    rows = op.first_inputs([range(low + 1, high + 1)], x.range)
     return Threshold(np.array(rows, dtype=object), low, op.scale)
-
-
-def _first(multiplier: int, target: int, x: Type) -> int:
-    """The least x with x * multiplier >= target, kept within the range of x and one above it."""
-    return min(max(-(-target // multiplier), x.range[0]), x.range[1] + 1)
