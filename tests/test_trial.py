@@ -107,6 +107,7 @@ FORMS = (
     "torch.cat([x, x], -1)", "torch.cat([x], 1)", "torch.cat([x, x, x], 1)", "F.pad(x, (1, 1))",
     "F.pad(x, (0, 1, 0, 1))", "F.pad(x, (1, 1, 1, 1), mode='reflect')", "F.pad(x, (1,) * 6)",
     "F.interpolate(x, scale_factor=2)", "F.max_pool2d(x, x.size(2))", "F.max_pool2d(x, 2, return_indices=True)[0]",
+    "np.prod(x.shape) + x", "int(x.shape[1])", "torch.from_numpy(x.numpy())", "x.data.__setitem__(0, 1)",
     "F.unfold(x, 2)", "F.adaptive_max_pool2d(x, 1)", "F.adaptive_avg_pool1d(x.flatten(2), 1)", "F.dropout(x, 0.5)",
     "F.dropout(x, 0.5, False)", "F.softmax(x, 1).flatten(1)", "F.softmax(x, 1)", "x.softmax(-1)",
     "F.layer_norm(x, (6, 6))", "F.normalize(x)", "F.one_hot(x.long())", "torch.einsum('nchw->nc', x)",
@@ -123,7 +124,7 @@ WORK = ("sum([x, x, x])", "torch.cat([x], 1)",
 @pytest.mark.parametrize("form", FORMS)
 def test_every_operation_works_or_is_refused_in_words_that_help(form: str):
     torch.manual_seed(0)
-    function = eval(f"lambda x: {form}", {"torch": torch, "F": F, "nn": nn})
+    function = eval(f"lambda x: {form}", {"torch": torch, "F": F, "nn": nn, "np": np})
 
     class Network(nn.Module):
         def __init__(self) -> None:
@@ -136,6 +137,15 @@ def test_every_operation_works_or_is_refused_in_words_that_help(form: str):
     said = tried(Network().eval(), torch.rand(5, 4, 6, 6))
     assert not FORBIDDEN.search(said) and said.count("\n") == 0, said
     assert said == "" or (form not in WORK and ": " in said and "; " in said), said
+
+
+def test_a_functional_form_gets_the_remedy_of_its_layer():
+    class Pooled(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.avg_pool2d(x, 2, divisor_override=3)
+
+    with pytest.raises(UnsupportedLayer, match=r"divisor_override.*`nn\.AvgPool2d\(2, 2\)`"):
+        check(nn.Sequential(nn.Conv2d(3, 4, 1), Pooled()), torch.rand(1, 3, 6, 6))
 
 
 class Classes(nn.Module):

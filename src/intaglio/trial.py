@@ -12,10 +12,10 @@ from intaglio.ir import ops
 from intaglio.ir.errors import DesignError, IntaglioError, ShapeError, UnsupportedLayer
 from intaglio.ir.graph import Graph
 from intaglio.twin import replacements as use
-from intaglio.twin.capture import capture, one_tensor
+from intaglio.twin.capture import capture
 from intaglio.twin.flat import module_of
 from intaglio.twin.layers import in_precision_of
-from intaglio.twin.lower import lower, shapes_of
+from intaglio.twin.lower import lower, one_tensor, shapes_of
 from intaglio.twin.modules import ArgMax
 from intaglio.twin.network import Network
 from intaglio.twin.prepare import inside

@@ -19,6 +19,7 @@
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,6 +155,36 @@ def test_layers_without_weights(images: Tensor) -> None:
 def test_calibration_data(empty: Tensor | list[Tensor], images: Tensor) -> None:
     said(DataError, lambda: RECIPE.apply(DigitsNet(), empty), "calibration data are empty", "at least one sample")
     said(DataError, lambda: RECIPE.apply(DigitsNet(), images / 0), "NaN or infinity", "clean them")
+    said(DataError, lambda: check(DigitsNet(), images / 0), "NaN or infinity", "clean it")
+
+
+DATASET = torch.utils.data.TensorDataset(torch.rand(4, 1, 8, 8), torch.zeros(4))
+STRANGE: list[Any] = [None, 3, "images", 1.5, torch.tensor(1.0), np.zeros((4, 1, 8, 8)), [np.zeros((4, 1, 8, 8))], [[]],
+                      {"x": torch.rand(4, 1, 8, 8)}, [{"x": torch.rand(4, 1, 8, 8)}],
+                      torch.rand(4, 1, 8, 8).to_sparse(), torch.rand(4, 1, 8, 8, device="meta"), DATASET]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", STRANGE, ids=lambda data: type(data).__name__)
+def test_what_is_no_tensor_of_samples(data: Any, quantised: nn.Module, graph: Graph) -> None:
+    said(DataError, lambda: RECIPE.apply(DigitsNet(), data), "calibration data hold a", "tensor (samples, ...)")
+    for action in (lambda: check(DigitsNet(), data), lambda: lower(quantised, data),
+                   lambda: equal(quantised, graph, data)):  # fmt: skip
+        said(ShapeError, action, "the example")
+
+
+def test_inputs_with_gradients(images: Tensor) -> None:
+    x = images.clone().requires_grad_()
+    check(DigitsNet(), x)
+    small = RECIPE.apply(DigitsNet(), x)
+    assert equal(small, lower(small, x), x) == 0 and x.grad is None
+
+
+def test_a_graph_of_another_network(quantised: nn.Module, graph: Graph, images: Tensor) -> None:
+    wide = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 3))
+    other = RECIPE.apply(wide, images)
+    said(ShapeError, lambda: equal(other, graph, images), "the Graph gives 10 values", "(3,)")
+    large = RECIPE.apply(nn.Sequential(nn.Flatten(), nn.Linear(100, 10)), torch.rand(4, 1, 10, 10))
+    said(ShapeError, lambda: equal(large, graph, torch.rand(4, 1, 10, 10)), "the Graph takes 64 values", "(1, 10, 10)")
 
 
 def test_wrong_image_shape(quantised: nn.Module, graph: Graph, images: Tensor, tmp_path: Path) -> None:

@@ -198,9 +198,9 @@ def test_clips_are_exact_whatever_their_bounds():
     x = torch.randn(200, 4)
     model = Recipe(FixedPoint(activation_bits=4, calibration="minmax")).apply(model, x)
     seen = []
+    graph = lower(model, x[:1])
     model.get_submodule("1_quantizer").register_forward_hook(lambda m, i, o: seen.append(o))
     model.double().eval()(x.double())
-    graph = lower(model, x[:1])
     wires = graph.run(graph.input_types[0].quantize(x.numpy()))
     wire = graph.node("1_quantizer").type
     assert np.array_equal(wires["1_quantizer"] * wire.steps(), seen[0].detach().numpy())

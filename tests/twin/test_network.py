@@ -290,6 +290,41 @@ def test_channels_that_a_norm_nearly_ignores_are_its_offset() -> None:
             assert (doubled(small, x) - model.double()(x.double())).abs().max() < 0.01
 
 
+@pytest.mark.parametrize("recipe", [
+    FixedPoint(weight_bits=3, activation_bits=3), FixedPoint(weight_scale="dyadic", activation_scale="dyadic"),
+    FixedPoint(weight_scale="dyadic", activation_scale="dyadic", per_channel=True),
+], ids=["coarse", "dyadic", "channels"])  # fmt: skip
+def test_constants_lie_on_a_grid_whatever_the_format(recipe: FixedPoint) -> None:
+    """A border inside, and clips whose results leave the network or are read twice."""
+
+    class Clipped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(1, 3, 3, bias=False), nn.Conv2d(3, 3, 3, bias=False)
+            self.pad, self.clip, self.six = nn.ConstantPad2d(1, 0.3), nn.Hardtanh(-0.3, 0.7), nn.ReLU6()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.clip(self.a(x))
+            return self.six(self.clip(self.b(self.pad(x)) + x)).flatten(1)
+
+    torch.manual_seed(0)
+    x = torch.rand(40, 1, 8, 8)
+    small = Recipe(recipe).apply(Clipped(), x)
+    assert torch.equal(doubled(small, x), reals(lower(small, x[:1]), x))
+    model = Clipped().eval()
+    fine = Recipe(FixedPoint(weight_bits=14, activation_bits=14, input_bits=14)).apply(model, x)
+    with torch.no_grad():
+        assert (doubled(fine, x) - model.double()(x.double())).abs().max() < 0.002
+
+
+def test_large_inputs_need_no_wide_words() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(40, 4) * 2.0**60
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    small = Recipe(FixedPoint()).apply(model, x)
+    assert torch.equal(doubled(small, x), reals(lower(small, x[:1]), x))
+
+
 @pytest.mark.parametrize("missing", ["weight", "bias", "affine"])
 def test_norms_apply_the_parameters_that_they_have(missing: str) -> None:
     torch.manual_seed(0)

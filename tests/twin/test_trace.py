@@ -312,6 +312,17 @@ def test_hooks_are_refused():
         handle.remove()
 
 
+def test_hooks_on_an_approximated_network_are_refused():
+    x = samples(6)
+    small = ig.Recipe(ig.FixedPoint()).apply(plain(), x)
+    for name in ("", "0", "1"):
+        handle = small.get_submodule(name).register_forward_hook(lambda module, given, result: result * 2)
+        with pytest.raises(UnsupportedLayer, match="hook"):
+            ig.lower(small, x[:1])
+        handle.remove()
+    ig.lower(small, x[:1])
+
+
 def test_wrappers_are_taken_off():
     carried(nn.DataParallel(plain()))
     carried(nn.Sequential(nn.DataParallel(plain()[:2]), plain()[2]))

@@ -10,9 +10,9 @@ from torch.fx import Node
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from intaglio.ir.errors import ShapeError, UnsupportedLayer
+from intaglio.ir.errors import DataError, ShapeError, UnsupportedLayer
 from intaglio.twin.layers import require_finite
-from intaglio.twin.lower import shapes_of
+from intaglio.twin.lower import one_tensor, shapes_of
 from intaglio.twin.network import Network
 from intaglio.twin.prepare import bake, copied
 from intaglio.twin.source import place
@@ -30,8 +30,8 @@ def capture(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Network:
 
     Raises:
         UnsupportedLayer: the network cannot be recorded, is no fixed function, or its traced form differs; the
-        message names the first operation that differs; ShapeError: it does not accept the example; RangeError: a
-        parameter is not finite.
+        message names the first operation that differs; ShapeError: it does not accept the example; DataError,
+        RangeError: the example, or a parameter, is not finite.
     """
     reference, plain = copied(model), copied(model)
     written = bake(plain)
@@ -39,17 +39,11 @@ def capture(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Network:
         if [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
             require_finite(name or type(model).__name__, module)
     gm, example = trace(plain), one_tensor(example)
+    if not bool(torch.isfinite(example).all()):
+        raise DataError("the example holds NaN or infinity: clean it first")
     shapes_of(copy.deepcopy(gm).eval(), example)
     _prove(reference, gm, example, WRITTEN_DOWN if written else EXACT)
     return gm
-
-
-def one_tensor(example: Tensor | tuple[Tensor, ...]) -> Tensor:
-    """The one tensor of an example, which may stand in a tuple; ShapeError for several."""
-    example = example[0] if isinstance(example, tuple | list) and len(example) == 1 else example
-    if not isinstance(example, Tensor):
-        raise ShapeError(f"the example is a {type(example).__name__}; give one tensor, (samples, ...)")
-    return example
 
 
 class _Double(TorchFunctionMode):

@@ -270,6 +270,61 @@ class Norm(Exact):
             return Affine(*(part.clone() for part in self._affine(given)))
 
 
+class Border(Exact):
+    """A border of a constant: the multiple nearest to it of the step of what it is put around."""
+
+    def __init__(self, pad: nn.Module) -> None:
+        super().__init__()
+        self.pad = pad
+
+    def forward(self, x: Tensor, given: Wire) -> tuple[Tensor, Wire]:
+        """Pad."""
+        return self.frozen("", given)(x), self.wire(given)
+
+    def wire(self, given: Wire) -> Wire:
+        """The largest magnitude; the step stays. Minus infinity is for max pools, which drop it."""
+        value = self._value(given)
+        return Wire(max(given.bound, abs(value)) if math.isfinite(value) else given.bound, given.unit)
+
+    def frozen(self, name: str, given: Wire) -> nn.Module:
+        """A pad of that constant."""
+        del name
+        made: Any = copy.copy(self.pad)
+        made.value = self._value(given)
+        return made
+
+    def _value(self, given: Wire) -> float:
+        value = float(self.pad.value)  # type: ignore[arg-type]
+        known = given.unit is not None and math.isfinite(value)
+        return float(on_grid(np.array(value), given.unit)) if known else value  # type: ignore[arg-type]
+
+
+class Clip(Exact):
+    """A clip whose result no quantiser reads: its ends lie on a grid as fine as that of biases."""
+
+    def __init__(self, clip: nn.Module) -> None:
+        super().__init__()
+        self.clip = clip
+
+    def forward(self, x: Tensor, given: Wire) -> tuple[Tensor, Wire]:
+        """Clip."""
+        return self.frozen("", given)(x.double()), self.wire(given)
+
+    def wire(self, given: Wire) -> Wire:
+        """The largest magnitude."""
+        return Wire(min(given.bound, max(map(abs, self._ends()))))
+
+    def frozen(self, name: str, given: Wire) -> nn.Module:
+        """A Hardtanh of these ends."""
+        del name, given
+        return nn.Hardtanh(*self._ends())
+
+    def _ends(self) -> tuple[float, float]:
+        ends = np.array([float(self.clip.min_val), float(self.clip.max_val)])  # type: ignore[arg-type]
+        low, high = on_grid(ends, inside_grid(float(np.abs(ends).max()))).tolist()
+        return low, high
+
+
 class Steps(Exact):
     """A quantiser of few levels behind a batch norm: comparisons with the sums of `layer`, whose rows have its signs.
 

@@ -13,7 +13,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.node import map_aggregate, map_arg
 
 from intaglio.ir.errors import UnsupportedLayer
-from intaglio.twin.exact import NORMS, Exact, Layer, Norm, Steps, has_statistics
+from intaglio.twin.exact import NORMS, Border, Clip, Exact, Layer, Norm, Steps, has_statistics
 from intaglio.twin.flat import is_reshape
 from intaglio.twin.layers import WEIGHTED
 from intaglio.twin.modules import ArgMax, SumPool
@@ -51,6 +51,7 @@ class Form:
         self._staircases()
         self._norms()
         self._layers()
+        self._constants()
 
     def module(self, node: Node | None) -> nn.Module | None:
         """The module that a node calls; None for anything else."""
@@ -176,6 +177,14 @@ class Form:
             layer = self.modules[str(node.target)]
             assert isinstance(layer, Layer)
             layer.leaves = self.leaves(node)
+
+    def _constants(self) -> None:
+        """Borders, and clips that are no part of a quantiser, have constants on a grid."""
+        for node in self._nodes((nn.ConstantPad1d, nn.ConstantPad2d)):
+            self._put(node, Border(self.modules[str(node.target)]))
+        for node in self._nodes((nn.Hardtanh,)):
+            if not isinstance(self.module(only_user(node)), ActivationQuantizer):
+                self._put(node, Clip(self.modules[str(node.target)]))
 
     def _put(self, node: Node, made: Exact) -> None:
         """Let one call be of another module; a module that is called several times gets a name for each call."""

@@ -19,6 +19,7 @@ from intaglio.twin.form import AVERAGES, Form, attribute, problem
 from intaglio.twin.layers import WEIGHTED, require_finite
 from intaglio.twin.network import Network
 from intaglio.twin.placement import only_user
+from intaglio.twin.prepare import require_plain
 from intaglio.twin.quantizers import ActivationQuantizer, LevelQuantizer
 from intaglio.twin.stack import declared_scales
 from intaglio.twin.staircase import staircase
@@ -31,9 +32,10 @@ def freeze(model: nn.Module) -> GraphModule:
     """The exact evaluation copy of a quantised network, in float64; freezing it again changes nothing.
 
     Raises:
-        StructureError: a weight is not on a grid; UnsupportedLayer: a layer setting without an exact form;
+        StructureError: a weight is not on a grid; UnsupportedLayer: a layer setting without an exact form, or a hook;
         RangeError: a parameter is not finite.
     """
+    require_plain(model)
     gm = trace(copy.deepcopy(model))
     if is_frozen(gm):
         return gm

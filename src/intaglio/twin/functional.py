@@ -70,8 +70,9 @@ def _average_pool(kind: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         padding: Any = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
+        **divisor: Any,
     ) -> nn.Module:
-        return kind(kernel_size, stride, padding, ceil_mode, count_include_pad)
+        return kind(kernel_size, stride, padding, ceil_mode, count_include_pad, **divisor)
 
     return build
 

@@ -99,22 +99,40 @@ def inputs(data: Batches, limit: int) -> list[Tensor]:
     """The first `limit` samples of `data` as a list of input batches.
 
     Raises:
-        DataError: there are no samples, or one is not finite.
+        DataError: there are no samples, one is not finite, or the data are no tensors.
     """
     batches: list[Tensor] = []
     left = limit
-    for batch in data.split(256) if isinstance(data, Tensor) else data:
-        x = batch if isinstance(batch, Tensor) else batch[0]
+    for x, *_ in _batches(data):
         if left <= 0:
             break
         if len(x):
-            batches.append(x[:left])
+            batches.append(x[:left].detach())
             left -= len(x)
     if not batches:
         raise DataError("calibration data are empty: give at least one sample, better some hundred")
     if not all(bool(torch.isfinite(x).all()) for x in batches):
         raise DataError("calibration data hold NaN or infinity: clean them first")
     return batches
+
+
+def holds_samples(x: object) -> bool:
+    """Whether this is an ordinary tensor of at least one axis."""
+    return isinstance(x, Tensor) and x.dim() > 0 and x.layout is torch.strided and not x.is_meta
+
+
+def _batches(data: Batches) -> Iterator[tuple[Tensor, ...]]:
+    """Each batch as a tuple that begins with its inputs."""
+    whole = data.split(256) if isinstance(data, Tensor) and holds_samples(data) else data
+    for batch in whole if isinstance(whole, Iterable) and not isinstance(whole, Tensor) else [whole]:
+        parts = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+        if not parts or not holds_samples(parts[0]):
+            found = type(parts[0] if parts else batch).__name__
+            raise DataError(
+                f"calibration data hold a {found} where inputs should be: give a tensor (samples, ...), or batches x "
+                f"or (x, y) of tensors, such as a DataLoader"
+            )
+        yield parts
 
 
 def in_precision_of(model: nn.Module, x: Tensor) -> Tensor:
@@ -127,5 +145,5 @@ def all_in_precision_of(model: nn.Module, data: Batches) -> Batches:
     """The same data with inputs in the precision of the network's parameters."""
     if isinstance(data, Tensor):
         return in_precision_of(model, data)
-    pairs = [(batch, ()) if isinstance(batch, Tensor) else (batch[0], batch[1:]) for batch in data]
-    return [(in_precision_of(model, x), *rest) if rest else in_precision_of(model, x) for x, rest in pairs]  # type: ignore[misc]
+    parts = [(in_precision_of(model, x), rest) for x, *rest in _batches(data)]
+    return [(x, *rest) if rest else x for x, rest in parts]  # type: ignore[misc]

@@ -17,6 +17,7 @@ from intaglio.ir.types import Type
 from intaglio.twin.flat import is_reshape, module_of
 from intaglio.twin.form import Form
 from intaglio.twin.freeze import freeze, is_frozen
+from intaglio.twin.layers import holds_samples
 from intaglio.twin.quantizers import ActivationQuantizer
 from intaglio.twin.refuse import refusal, require_data, require_form, require_layer, results
 from intaglio.twin.rules import Scope, reshape
@@ -51,22 +52,37 @@ def equal(model: nn.Module, graph: Graph, x: Tensor, batch: int = 256) -> int:
     """How many output integers differ between `model` in evaluation mode, in float64, and the Graph, over all `x`.
 
     A softmax whose result leaves the network is left out, as in the Graph.
+
+    Raises:
+        ShapeError: the Graph is of another network, or takes other inputs.
     """
+    x = one_tensor(x)
     gm = trace(copy.deepcopy(model)).double().eval()
     shapes_of(gm, x)
     form = None if is_frozen(gm) else Form(gm, softmax=False)
     wrong = 0
+    (kind,) = graph.input_types
+    _require_size("takes", kind, x)
     for part in x.split(batch):
         with torch.no_grad():
             reals = gm(part.double()) if form is None else form.run(part, dtype=torch.float64)
         reals = reals if isinstance(reals, tuple | list) else (reals,)
-        (kind,) = graph.input_types
         results = graph(kind.quantize(part.double().numpy().reshape(-1, *kind.shape)))
         for real, result, wire in zip(reals, results, graph.output_types, strict=True):
+            _require_size("gives", wire, real)
             expected = result.reshape(len(part), -1), real.numpy().reshape(len(part), -1)
             steps = np.broadcast_to(wire.steps(), wire.shape).reshape(1, -1)
             wrong += int((expected[0] * steps != expected[1]).sum())
     return wrong
+
+
+def _require_size(verb: str, wire: Type, values: Tensor) -> None:
+    """ShapeError unless each row of `values` has as many of them as the Graph's wire."""
+    if values[0].numel() != wire.size:
+        raise ShapeError(
+            f"the Graph {verb} {wire.size} values for each sample, {wire.shape}, and the network's are "
+            f"{tuple(values.shape[1:])}: compare it with the network from which it was lowered"
+        )
 
 
 def _finish(builder: Builder, outputs: list[int], optimised: bool) -> Graph:
@@ -81,7 +97,8 @@ def _finish(builder: Builder, outputs: list[int], optimised: bool) -> Graph:
 def _prove_exact(name: str, op: Any, inputs: list[Type], result: Type) -> None:
     """RangeError unless float64 holds every intermediate value of the torch side of this operation."""
     rounds = isinstance(op, Requantize) and op.shift > 0
-    mantissa = 1 if rounds else max(scale.numerator for scale in result.scale)
+    numerators = [scale.numerator for scale in result.scale]
+    mantissa = 1 if rounds else max(n // (n & -n) for n in numerators)
     bits = (op.magnitude(*inputs) * mantissa).bit_length()
     if bits > EXACT_BITS:
         raise RangeError(
@@ -137,14 +154,24 @@ class _Shapes(fx.Interpreter):
             self.shapes[n] = tuple(tensors[0].shape)
 
 
+def one_tensor(example: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """The one tensor of an example, which may stand in a tuple, without its gradient; ShapeError for anything else."""
+    example = example[0] if isinstance(example, tuple | list) and len(example) == 1 else example
+    if not isinstance(example, Tensor):
+        raise ShapeError(f"the example is a {type(example).__name__}; give one tensor, (samples, ...)")
+    if not holds_samples(example) or not len(example):
+        shape = tuple(example.shape)
+        raise ShapeError(f"the example has shape {shape}; give an ordinary tensor of at least one sample")
+    return example.detach()
+
+
 def shapes_of(gm: GraphModule, example: Tensor) -> dict[Node, tuple[int, ...]]:
     """Shape of every tensor for a batch of two, by node.
 
     Raises:
         UnsupportedLayer: a layer or an operation without integer form; ShapeError: shapes do not fit.
     """
-    if not example.dim() or not len(example):
-        raise ShapeError(f"the example has shape {tuple(example.shape)}; give at least one sample")
+    example = one_tensor(example)
     dtype = next((p.dtype for p in gm.parameters()), torch.float32)
     twice = torch.cat([example[:1], example[:1]]).to(dtype)
     runner = _Shapes(gm)

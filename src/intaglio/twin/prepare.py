@@ -31,10 +31,7 @@ def copied(model: nn.Module) -> nn.Module:
         UnsupportedLayer: the network is scripted or exported, has hooks, pruning in progress, or weights that are not
         there yet.
     """
-    _require_network(model)
-    require_sizes(model)
-    for name, module in model.named_modules():
-        _require_plain(name or type(model).__name__, module)
+    require_plain(model)
     fixed = {id(v): v.detach().clone() for m in model.modules() for v in vars(m).values() if _is_computed(v)}
     try:
         return _unwrapped(copy.deepcopy(inside(model), fixed))
@@ -56,6 +53,14 @@ def bake(model: nn.Module) -> bool:
     with evaluating(model):
         found = [_bake_hooks(module) | _bake_parametrisations(module) for module in model.modules()]
     return any(found)
+
+
+def require_plain(model: Any) -> None:
+    """Raise UnsupportedLayer for what is no network of plain functions: hooks, scripts, weights that are not there."""
+    _require_network(model)
+    require_sizes(model)
+    for name, module in model.named_modules():
+        _require_plain(name or type(model).__name__, module)
 
 
 def _require_network(model: Any) -> None:

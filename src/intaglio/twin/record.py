@@ -203,7 +203,7 @@ def _not_recorded(model: nn.Module, error: Exception) -> UnsupportedLayer:
         return UnsupportedLayer(
             f"{where}: the forward pass cannot be recorded, because a module in it has none; call its parts instead"
         )
-    said = re.sub(r"Proxy\(\w+\)|'Proxy' object", "a tensor", str(error).partition("\n")[0])
+    said = re.sub(r"'?_?(Proxy|Attribute)(\(\w+\)|' object|')?", "a tensor", str(error).partition("\n")[0])
     return UnsupportedLayer(
         f"{where}: the forward pass cannot be recorded ({said}); a branch or a loop that depends on tensor values "
         "has no fixed hardware: make it a constant, or split the network"

@@ -145,27 +145,17 @@ def _same(module: nn.Conv1d | nn.Conv2d) -> tuple[int, int]:
 
 @lower.register
 def _relu(module: nn.ReLU, scope: Scope, x: int) -> int:
-    return _clip(scope, x, 0, None)
+    wire = scope.type(x)
+    return scope.add(Requantize.of(1, 0, (0, max(wire.range[1], 0)), wire.scale), x)
 
 
 @lower.register
 def _hardtanh(module: nn.Hardtanh, scope: Scope, x: int) -> int:
     x = uniform(scope, x)
-    wire = scope.type(x)
-    bounds = [Fraction(float(bound)) / wire.scale[0] for bound in (module.min_val, module.max_val)]
-    if any(bound.denominator != 1 for bound in bounds):
-        raise scope.fail(
-            module,
-            f"clips at {module.min_val:g} and {module.max_val:g}, which are not multiples of the "
-            f"step {float(wire.scale[0]):g} here: put a quantiser right after it, or use ReLU",
-        )
-    return _clip(scope, x, int(bounds[0]), int(bounds[1]))
-
-
-def _clip(scope: Scope, x: int, low: int, high: int | None) -> int:
-    wire = scope.type(x)
-    high = max(wire.range[1], low) if high is None else high
-    return scope.add(Requantize.of(1, 0, (low, high), wire.scale), x)
+    (scale,) = scope.type(x).scale
+    low, high = Fraction(float(module.min_val)), Fraction(float(module.max_val))
+    grid = unit([scale, low, high])
+    return scope.add(Requantize.of(int(scale / grid), 0, (int(low / grid), int(high / grid)), (grid,)), x)
 
 
 @lower.register

@@ -60,12 +60,6 @@ def _sum_pool(module: SumPool, x: Wire) -> Wire:
     return Wire(2 * x.bound)  # the factor rounds 1/size by at most 2**-12
 
 
-@wire.register
-def _pad(module: nn.ConstantPad1d | nn.ConstantPad2d, x: Wire) -> Wire:
-    value = abs(float(module.value))
-    return Wire(max(x.bound, value) if math.isfinite(value) else x.bound)
-
-
 def inside_grid(bound: float) -> Fraction:
     """The grid of biases whose sums reach `bound` inside a network: relative, so that units do not matter."""
     if not 0 < bound < math.inf:
