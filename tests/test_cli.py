@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -203,3 +204,17 @@ def test_schema_is_that_of_a_recipe_with_its_methods():
 def test_help_is_quick_and_does_not_load_torch():
     code = "import intaglio.cli, sys; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_an_interrupt_while_it_is_loaded_has_no_traceback():
+    code = (
+        "import os, signal, sys; from intaglio.__main__ import main\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler); sys.meta_path.insert(0, Interrupt()); main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "schema"], capture_output=True, env=environment())
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+    done = subprocess.run([sys.executable, "-m", "intaglio", "--version"], capture_output=True, env=environment())
+    assert done.returncode == 0 and done.stdout.startswith(b"intaglio ")

@@ -157,3 +157,11 @@ def test_a_limit_on_the_size_of_files_is_named_where_a_result_is_missing(tmp_pat
     script = 'ulimit -f 8; exec "$0" -c "$1" "$2"'
     done = subprocess.run(["sh", "-c", script, sys.executable, code, str(tmp_path)], capture_output=True, text=True)
     assert "raise `ulimit -f` (now 4096 bytes)" in done.stderr or "raise `ulimit -f` (now 8192 bytes)" in done.stderr
+
+
+def test_a_compiler_named_from_here_is_found_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "mine").write_text("#!/bin/sh\necho mine 1.0\n")
+    (tmp_path / "mine").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CXX", "./mine")
+    assert Path(tools.compiler()) == tmp_path / "mine"

@@ -312,7 +312,7 @@ def _multi_threshold(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     scale, bias = np.float32(node.get("out_scale", 1.0)), np.float32(node.get("out_bias", 0.0))
     scope.finite(np.array([scale, bias]), "output scale or bias")
     moved = Fraction(float(bias)) / Fraction(float(scale)) if scale > 0 else Fraction(1, 2)
-    if moved.denominator == 1 and odd(Fraction(float(scale))) * (rows.shape[1] + abs(moved)) <= EXACT:
+    if moved.denominator == 1 and 0 < odd(Fraction(float(scale))) * (rows.shape[1] + abs(moved)) <= EXACT:
         return scope.quantised(x, Levels((count,), -int(moved), (Fraction(float(scale)),)))
     after = (Binary("Mul", np.full(1, scale)), Binary("Add", np.full(1, bias)))
     return scope.quantised(x, Levels((count,), after=after))

@@ -84,7 +84,8 @@ def _average(scope: Scope, x: Wire, op: SumPool) -> Wire:
     """The sum, which float32 finds exactly, divided by the number of taps as onnxruntime does."""
     x = scope.integers(x)
     count = prod(op.kernel)
-    if any(odd(scale) * count * scope.type(x).largest > EXACT for scale in scope.type(x).scale):
+    of = scope.type(x)
+    if any(not odd(scale) or odd(scale) * count * of.largest > EXACT for scale in of.scale):
         scope.may_round("its sums are longer than 24 bits")
     return _pooled(scope, x, op).then(Binary("Div", np.full(1, count, np.float32)))
 

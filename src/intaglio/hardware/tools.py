@@ -147,12 +147,12 @@ def verilate(arguments: list[str], cwd: Path, makes: Sequence[str] = ()) -> str:
 
 
 def compiler() -> str:
-    """Path of the C++ compiler: `$CXX`, else `g++`. Raises ToolError when there is none."""
+    """Absolute path of the C++ compiler: `$CXX`, else `g++`. Raises ToolError when there is none."""
     asked = os.environ.get("CXX") or "g++"
     found = shutil.which(asked)
     if found is None:
         raise ToolError(f"the C++ compiler {asked} is missing: {_COMPILER_REMEDY}")
-    return found
+    return str(Path(found).absolute())  # it is run elsewhere
 
 
 @cache
