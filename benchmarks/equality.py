@@ -18,12 +18,12 @@ import torch
 from benchmarks.machine import machine, versions
 from benchmarks.mnist_accuracy import EPOCHS, VARIANTS
 from benchmarks.mnist_accuracy import build as trained
-from intaglio.cost.cycles import longest_interval
 from intaglio.datasets import Dataset, mnist
 from intaglio.hardware.design import Design
 from intaglio.hardware.emit import emit
 from intaglio.hardware.folding import carve_for_interval
 from intaglio.hardware.simulate import Simulator, build
+from intaglio.hardware.timing import longest_interval
 from intaglio.hardware.verify import compare
 from intaglio.twin.lower import equal, lower
 

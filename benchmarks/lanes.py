@@ -29,7 +29,7 @@ module lane (
     assign codes[s] = {code};
   end
   {module} #(.SIMD({simd}), .A_BITS({a_bits}){parameters}) u_dot (
-    .clk_i(clk_i), .a_i(a_i), .w_i(codes), .sum_o(dot)
+    .clk_i(clk_i), {ports}
   );
   assign next = acc_q + {acc}'(signed'(dot));
   always_ff @(posedge clk_i) begin
@@ -39,6 +39,12 @@ module lane (
   end
 endmodule
 """
+
+# Of the library's stages: what says which pulse is which is not counted.
+_PULSES = (
+    ".rst_ni(1'b1), .valid_i(1'b1), .data_i({codes, a_i}), .end_i(1'b0), .last_i(1'b0), "
+    ".valid_o(), .data_o(dot), .end_o(), .last_o()"
+)
 
 _STREAM = """// A lane between registers, as a stream: {{weights, activations}} in, one sum per row out.
 module stream (
@@ -126,6 +132,7 @@ class Lane:
             "code": "w_i[s]" if self.code_bits == self.w_bits else "{w_i[s], 1'b1}", "code_bits": self.code_bits,
             "dot_bits": self.dot_bits, "module": self.module, "parameters": self.parameters,
             "latency": self.latency, "inputs": self.simd * (self.a_bits + self.w_bits),
+            "ports": _PULSES if self.module.startswith("ig_") else ".a_i(a_i), .w_i(codes), .sum_o(dot)",
         }  # fmt: skip
         return _LANE.format(**values) + _STREAM.format(**values)
 
@@ -137,7 +144,7 @@ class Lane:
         own = (ECP5 / "ig_chains.sv", OWN / "lane_gate.sv", OWN / f"{self.module}.sv")
         sources = library_sources(text) if False in self.forms else own
         inputs = StreamSpec(self.simd * (self.a_bits + self.w_bits), 1, False, BEATS)
-        return Rtl(directory, top, (*sources, path), inputs, StreamSpec(1, self.acc, True, 1))
+        return Rtl(directory, top, (*sources, path), (inputs,), (StreamSpec(1, self.acc, True, 1),))
 
     def beats(self, rows: int) -> tuple[Ints, Ints]:
         """Codes of activations and weights (rows, BEATS, SIMD): the extremes, then random ones."""

@@ -19,8 +19,10 @@ from scipy.optimize import nnls
 from intaglio.hardware.design import Design, Fold, carve
 from intaglio.hardware.folding import layer_options
 from intaglio.hardware.memory import Memory
-from intaglio.hardware.stages import MatMulStage, RequantizeStage, Stage, ThresholdSearchStage, ThresholdStage
-from intaglio.hardware.units import Unit
+from intaglio.hardware.stage import Stage
+from intaglio.hardware.unit import Unit
+from intaglio.hardware.units.requantize import RequantizeStage
+from intaglio.hardware.units.threshold import ThresholdSearchStage, ThresholdStage
 from intaglio.ir.graph import Graph
 from intaglio.ir.ops import MatMul
 
@@ -51,19 +53,29 @@ class Use:
 
 
 @dataclass(frozen=True)
+class Core:
+    """The numbers of a layer's plan that decide its area: bits of an activation, a weight, a sum, a shared shift."""
+
+    in_bits: int
+    weight_bits: int
+    acc_bits: int
+    weight_shift: int = 0
+
+
+@dataclass(frozen=True)
 class Layer:
-    """A dense layer with one output lane, as the carver makes it: its product, and what is fused behind it."""
+    """A dense layer with one output lane, as it is carved: its product, and what is fused behind it."""
 
     name: str
     inputs: int
     outputs: int
-    core: MatMulStage
+    core: Core
     after: tuple[Stage, ...]
 
     @property
     def out_bits(self) -> int:
         """Bits of what leaves the layer."""
-        return self.after[-1].out_bits if self.after else self.core.out_bits
+        return self.after[-1].out.bits if self.after else self.core.acc_bits
 
     def tables(self, fold: Fold) -> list[tuple[int, int, int, bool]]:
         """(copies, width, depth, in block RAM) of the tables behind the product; those of a search are one per lane."""
@@ -85,10 +97,13 @@ def layers(graph: Graph) -> list[Layer]:
     products = {node.name: node.op.weight.shape for node in graph.nodes if isinstance(node.op, MatMul)}
     rows = {name: Fold(inputs, 1) for name, (_, inputs) in products.items()}
     found: list[Layer] = []
-    for unit in carve(graph, rows, dsp=False).units:
-        if isinstance(unit, Unit) and isinstance(unit.stages[0], MatMulStage):
-            outputs, inputs = products[unit.name]
-            found.append(Layer(unit.name, inputs, outputs, unit.stages[0], unit.stages[1:]))
+    design = carve(graph, rows, dsp=False)
+    for unit in design.units:
+        if isinstance(unit, Unit) and unit.name in products:
+            (outputs, inputs), plan = products[unit.name], design.plans[unit.name]
+            core = Core(plan.lane.bits, plan.words.bits, plan.sum_bits, plan.words.shift_bits)
+            reduced = next(i for i, stage in enumerate(unit.stages) if stage.reduces)
+            found.append(Layer(unit.name, inputs, outputs, core, unit.stages[reduced + 1 :]))
     return found
 
 
@@ -194,11 +209,11 @@ def features(layer: Layer, fold: Fold) -> list[float]:
     compared = searched = multiplied = 0
     for stage in layer.after:
         if isinstance(stage, ThresholdSearchStage):
-            searched += fold.pe * len(stage.tables) * (stage.in_bits + 1)
+            searched += fold.pe * len(stage.tables) * (stage.source.bits + 1)
         elif isinstance(stage, ThresholdStage):
-            compared += fold.pe * stage.count * (stage.in_bits + 1)
+            compared += fold.pe * stage.count * (stage.source.bits + 1)
         elif isinstance(stage, RequantizeStage):
-            multiplied += fold.pe * (stage.multiplier_bits + 2) * stage.in_bits
+            multiplied += fold.pe * (stage.multiplier_bits + 2) * stage.source.bits
     streams = fold.simd * layer.core.in_bits + fold.pe * layer.out_bits
     return [float(n) for n in (tables, compared, searched, multiplied, streams, 1)]
 

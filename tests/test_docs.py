@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from intaglio.hardware.products import PRODUCTS
+from intaglio.hardware.schedules import SCHEDULES
+from intaglio.hardware.supplies import SUPPLIES
 from intaglio.measure import NAMES
 from intaglio.run.job import load_job
 from intaglio.twin import table
@@ -51,3 +54,15 @@ def test_the_table_of_names_is_complete():
     rows = re.findall(r"^\| `([^`]+)` \| (\S+) \| (.+) \|$", page, re.M)
     expected = [(name, "–" if q.unit == "1" else q.unit, q.about) for name, q in NAMES.items()]
     assert rows == expected
+
+
+def test_the_walk_names_at_most_ten_files_each_once():
+    links = re.findall(r"\]\((\.\./src/[^)]+)\)", (ROOT / "docs" / "walk.md").read_text())
+    assert 5 <= len(links) <= 10 and len(set(links)) == len(links)
+    assert all((ROOT / "docs" / link).is_file() for link in links)
+
+
+def test_the_page_of_plans_lists_every_choice():
+    page = (ROOT / "docs" / "hardware" / "plans.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", page, re.M))
+    assert rows == {kind.name: kind.needs for kind in (*SCHEDULES, *SUPPLIES, *PRODUCTS)}

@@ -127,12 +127,21 @@ COMPOSITIONS = {
 endmodule""",
     "layer": f"""module layer ({STREAM});
   logic grant, take, valid, stop, last, sum_valid, sum_last;
+  logic word_valid, word_end, word_last, dot_valid, dot_end, dot_last;
   logic [7:0] data;
+  logic [15:0] word, dot;
   logic [23:0] sum;
   ig_window #(.LANES(1), .CHANNELS(2)) u_window (.clk_i, .rst_ni, .valid_i, .ready_o, .data_i, .last_i,
     .grant_i(grant), .take_o(take), .valid_o(valid), .data_o(data), .end_o(stop), .last_o(last));
-  ig_matmul #(.SIMD(1), .PE(1), .STEPS(18), .FILE("one.mem")) u_matmul (.clk_i, .rst_ni, .valid_i(valid),
-    .data_i(data), .end_i(stop), .last_i(last), .valid_o(sum_valid), .data_o(sum), .last_o(sum_last));
+  ig_supply_rom #(.DATA_BITS(8), .WORD_BITS(8), .STEPS(18), .FILE("one.mem")) u_weights (.clk_i, .rst_ni,
+    .valid_i(valid), .data_i(data), .end_i(stop), .last_i(last),
+    .valid_o(word_valid), .data_o(word), .end_o(word_end), .last_o(word_last));
+  ig_dot #(.PE(1), .SIMD(1), .SUM_BITS(16)) u_dot (.clk_i, .rst_ni,
+    .valid_i(word_valid), .data_i(word), .end_i(word_end), .last_i(word_last),
+    .valid_o(dot_valid), .data_o(dot), .end_o(dot_end), .last_o(dot_last));
+  ig_accumulate #(.PE(1), .IN_BITS(16), .ACC_BITS(24)) u_accumulate (.clk_i, .rst_ni,
+    .valid_i(dot_valid), .data_i(dot), .end_i(dot_end), .last_i(dot_last),
+    .valid_o(sum_valid), .data_o(sum), .last_o(sum_last));
   ig_outlet #(.WIDTH(24), .DEPTH(3)) u_outlet (.clk_i, .rst_ni, .take_i(take), .grant_o(grant),
     .valid_i(sum_valid), .data_i(sum), .last_i(sum_last), .valid_o, .ready_i, .data_o, .last_o);
 endmodule""",

@@ -44,6 +44,7 @@ def test_published_names_are_all_there():
         top1 float_top1 perplexity mismatches.torch_graph mismatches.graph_rtl mismatches.graph_netlist
         cycles.latency cycles.interval ops ops.multiply ops.add ops.shift ops.xnor ops.lookup
         storage.float_bits storage.weight_bits storage.side_bits storage.file_bytes compression
+        storage.memory_bits compression.memory
         traffic.bytes intensity area.lut area.ff area.dsp area.bram area.um2 fmax_mhz
         throughput.cl_per_s latency.s energy.j_per_cl energy.cl_per_j
     """

@@ -106,7 +106,7 @@ def test_the_tests_of_a_file(path: str, close: str, other: str):
 def test_the_tests_of_a_hardware_module():
     chosen = Map(ROOT).of(next(p for p in map(str, (ROOT / "src").rglob("ig_rom.sv"))).removeprefix(f"{ROOT}/"))
     assert "tests/test_every_module.py" in chosen.close and chosen.modules[0] == "ig_rom"
-    assert "ig_matmul" in chosen.modules and "ig_fork" not in chosen.modules
+    assert "ig_supply_rom" in chosen.modules and "ig_fork" not in chosen.modules
 
 
 def test_the_draw_is_that_of_its_seed_and_shared_by_lines():

@@ -12,7 +12,7 @@ import intaglio
 
 LIGHT = ["intaglio", "intaglio.ir", "intaglio.ir.ops", "intaglio.ir.encodings", "intaglio.ir.passes",
          "intaglio.ir.graph", "intaglio.hardware.design", "intaglio.hardware.emit", "intaglio.hardware.simulate",
-         "intaglio.cost.cycles", "intaglio.measure", "intaglio.report", "intaglio.cli"]  # fmt: skip
+         "intaglio.hardware.timing", "intaglio.measure", "intaglio.report", "intaglio.cli"]  # fmt: skip
 PACKAGES = ["intaglio.ir", "intaglio.ir.ops", "intaglio.ir.encodings", "intaglio.ir.passes", "intaglio.methods",
             "intaglio.models", "intaglio.datasets", "intaglio.report"]  # fmt: skip
 

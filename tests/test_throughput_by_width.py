@@ -10,10 +10,8 @@ import torch
 
 from benchmarks import throughput_by_width as bench
 from benchmarks import width_figure, width_model
-from benchmarks.width_model import Choice, Ecp5, Lane, Layer, Network, Option, Use, Zynq, front
+from benchmarks.width_model import Choice, Core, Ecp5, Lane, Layer, Network, Option, Use, Zynq, front
 from intaglio.hardware.design import Fold
-from intaglio.hardware.memory import Memory
-from intaglio.hardware.stages import MatMulStage
 
 ROOT = Path(__file__).resolve().parent.parent
 LANE = Lane({8: (16.0, 40.0), 32: (32.0, 160.0)})
@@ -32,8 +30,7 @@ def random_images():
 
 
 def layer(inputs=64, outputs=32, weight_bits=1, in_bits=1):
-    core = MatMulStage(1, 1, in_bits, False, weight_bits, 10, Memory("weights", 1, (0,)), False)
-    return Layer("fc", inputs, outputs, core, ())
+    return Layer("fc", inputs, outputs, Core(in_bits, weight_bits, 10), ())
 
 
 def test_block_rams_are_those_that_yosys_takes():
@@ -73,9 +70,10 @@ def test_tables_of_a_carved_network_are_those_of_its_design():
     design = net.design(folds)
     for mine in net.layers:
         stages = next(unit.stages for unit in design.units if unit.name == mine.name)
-        fold, tables = folds[mine.name], [*getattr(stages[1], "tables", ())]
-        assert stages[0].weights.depth == mine.inputs * mine.outputs // (fold.simd * fold.pe)
-        assert stages[0].weights.width == fold.simd * fold.pe * mine.core.weight_bits
+        (weights,) = design.plans[mine.name].memories
+        fold, tables = folds[mine.name], [*getattr(stages[3], "tables", ())] if len(stages) > 3 else []
+        assert weights.depth == mine.inputs * mine.outputs // (fold.simd * fold.pe)
+        assert weights.width == fold.simd * fold.pe * mine.core.weight_bits
         expected = [(fold.pe, t.width // fold.pe, t.depth, t.in_block_ram()) for t in tables]
         assert mine.tables(fold) == expected or not tables
 

@@ -182,7 +182,7 @@ def test_argmax_at_the_end(end: str, bias: bool):
     found = graph(kind.quantize(x.double().numpy().reshape(-1, *kind.shape)))[0]
     assert np.array_equal(found.reshape(-1), classes.reshape(-1).numpy()) and len(set(found.reshape(-1).tolist())) > 1
     design = ig.carve(graph)
-    assert design.streams[design.sink].bits == 3
+    assert design.streams[design.sinks[0]].wire.bits == 3
 
 
 def test_argmax_in_simulation(tmp_path: Path):

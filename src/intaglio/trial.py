@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from intaglio.hardware.carver import Carver
 from intaglio.hardware.emit import require_parameters
+from intaglio.hardware.units import Carving
 from intaglio.ir import ops
 from intaglio.ir.errors import DesignError, IntaglioError, ShapeError, UnsupportedLayer
 from intaglio.ir.graph import Graph
@@ -143,10 +143,10 @@ def carve_on_trial(graph: Graph) -> None:
 
     Where the remedy lies in the network, the message says it in its words.
     """
-    carver = Carver(graph, {}, dsp=True, spare_luts=False)
+    carving = Carving(graph)
     try:
-        carver.carve()
-        require_parameters(carver.units, tuple(carver.streams))
+        carving.carve()
+        require_parameters(carving.wiring.units, tuple(carving.wiring.streams))
     except DesignError as error:
         name, _, problem = str(error).partition(": ")
         op = next((type(node.op) for node in graph.nodes if node.name == name), None)

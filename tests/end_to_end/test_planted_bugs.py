@@ -11,8 +11,8 @@ import pytest
 from support import fuzz
 
 import intaglio.hardware.emit as emit_module
-from intaglio.cost import actors
-from intaglio.hardware.stages import MatMulStage
+from intaglio.hardware import actors
+from intaglio.hardware.units.matmul import Accumulate
 
 DENSE, PADDED, DEEP = 33, 1, 10  # one dense layer; one padded convolution; dense layers, several beats per sum
 
@@ -48,7 +48,10 @@ BUGS = {
         "ig_fifo", "assign pop  = valid_o && ready_i;", "assign pop  = valid_o;", DENSE, "stall"
     ),
     "sign extension: sums are extended with zeros": Bug(
-        "ig_matmul", "assign term[p] = ACC_BITS'(signed'(sum[p]));", "assign term[p] = ACC_BITS'(sum[p]);", DEEP
+        "ig_accumulate",
+        "assign sum[p] = ACC_BITS'(signed'(data_i[p*IN_BITS+:IN_BITS]));",
+        "assign sum[p] = ACC_BITS'(data_i[p*IN_BITS+:IN_BITS]);",
+        DEEP,
     ),
 }
 
@@ -87,8 +90,8 @@ def test_a_planted_bug_is_found(name: str, library: Path, tmp_path: Path) -> Non
 
 
 def test_a_cycle_model_that_is_one_off_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = MatMulStage.latency.fget
-    monkeypatch.setattr(MatMulStage, "latency", property(lambda stage: right(stage) + 1))
+    right = Accumulate.latency.fget
+    monkeypatch.setattr(Accumulate, "latency", property(lambda stage: right(stage) + 1))
     found = problems(DENSE, tmp_path)
     assert found and not any("outputs differ" in text for text in found)
     assert any("latency modelled" in text for text in found)

@@ -26,7 +26,7 @@ PLANES = ((1, 3, 1, 0), (2, 1, 0, 1), (2, 2, 1, 0), (3, 1, 0, 3), (4, 2, 0, 2), 
 SHIFTS = (
     {"SIMD": 1, "A_BITS": 2, "W_BITS": 3, "W_EXP_BITS": 1},
     {"SIMD": 2, "A_BITS": 2, "A_SIGNED": 1, "W_BITS": 4, "W_EXP_BITS": 2},
-    {"SIMD": 3, "A_BITS": 3, "A_EXP_BITS": 2, "W_BITS": 3, "W_EXP_BITS": 0},
+    {"SIMD": 3, "A_BITS": 3, "A_EXP_BITS": 2, "W_BITS": 3, "W_EXP_BITS": 0, "PE": 2, "SIDE_BITS": 3},
     {"SIMD": 4, "A_BITS": 3, "A_EXP_BITS": 2, "W_BITS": 5, "W_EXP_BITS": 3},
 )
 INSTANCES = (
@@ -50,7 +50,7 @@ def header(path: Path) -> str:
 def proof(module: str, values: dict[str, int], latency: int) -> str:
     """Script: after the latency both give the same, whatever was in their registers and came in meanwhile."""
     sets = " ".join(f"-set {name} {value}" for name, value in values.items())
-    others = "ig_tree.sv ig_multiply.sv"
+    others = "ig_tree.sv ig_multiply.sv ig_delay.sv"
     design = f"chparam {sets} {module}\nhierarchy -top {module}\nproc\nflatten\nopt_clean"
     return f"""design -reset
 read_verilog -sv -defer {module}.sv {others}
@@ -81,7 +81,7 @@ def shift(values: dict[str, int]) -> str:
 
 def prove(work: Path, script: str, module: str, wrong: tuple[str, str] = ("", "")) -> None:
     """Run proofs; `wrong`: what to write instead of what in the binding's carry cells."""
-    for name in (module, "ig_tree", "ig_multiply"):
+    for name in (module, "ig_tree", "ig_multiply", "ig_delay"):
         (work / f"{name}.sv").write_text((LIBRARY / f"{name}.sv").read_text())
     (work / "bound.sv").write_text((ECP5 / f"{module}.sv").read_text())
     (work / "ig_chains.sv").write_text((ECP5 / "ig_chains.sv").read_text().replace(*wrong))
@@ -93,7 +93,8 @@ def dots(directory: Path) -> Rtl:
     ports = []
     for index, (module, parameters, a, w, out) in enumerate(INSTANCES):
         body = f"""  {module} #(.{parameters}) u{index} (
-    .clk_i(clk_i), .a_i(data_i[{{low}} +: {a}]), .w_i(data_i[{{low}} + {a} +: {w}]), .sum_o({{output}}));
+    .clk_i(clk_i), .rst_ni(rst_ni), .valid_i(1'b1), .data_i(data_i[{{low}} +: {a + w}]), .end_i(1'b0), .last_i(1'b0),
+    .valid_o(), .data_o({{output}}), .end_o(), .last_o());
 """
         ports.append(Port(body, a + w, out))
     sources = library_sources("".join(port.text for port in ports))
@@ -103,10 +104,10 @@ def dots(directory: Path) -> Rtl:
 def words_of(rtl: Rtl, frames: int) -> Words:
     """Random words; some of zeros, some of ones, some of either."""
     rng = np.random.default_rng(0)
-    words = rng.integers(0, 2**32, (frames, rtl.input.beats, rtl.input.words), dtype=np.uint32)
+    words = rng.integers(0, 2**32, (frames, rtl.inputs[0].beats, rtl.inputs[0].words), dtype=np.uint32)
     words[: frames // 4] = rng.choice(np.array([0, 2**32 - 1], np.uint32), words[: frames // 4].shape)
     words[:2] = np.array([0, 2**32 - 1], np.uint32)[:, None, None]
-    words[..., -1] >>= 32 * rtl.input.words - rtl.input.width
+    words[..., -1] >>= 32 * rtl.inputs[0].words - rtl.inputs[0].width
     return words
 
 

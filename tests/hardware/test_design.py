@@ -7,7 +7,7 @@ import pytest
 from support.check import check
 from support.random_graphs import RandomGraph
 
-from intaglio.hardware.carver import vector_order
+from intaglio.hardware.carving import vector_order
 from intaglio.hardware.design import Fold, carve
 from intaglio.hardware.folding import carve_for_interval, fold_for_area, fold_for_interval, layer_options
 from intaglio.ir import ops
@@ -47,7 +47,7 @@ def test_a_pad_value_beyond_the_input_is_refused() -> None:
 
 def test_flattened_images_keep_the_stream_order() -> None:
     design = carve(small())
-    assert design.output_order.tolist() == list(range(5))
+    assert design.output_orders[0].tolist() == list(range(5))
     assert vector_order(design.graph, 4).tolist() == np.arange(16).reshape(4, 2, 2).transpose(1, 2, 0).ravel().tolist()
 
 
@@ -116,7 +116,7 @@ def test_thresholds_that_no_true_sum_reaches_are_dropped_where_sums_exceed_the_t
     wire = builder.add("t", ops.Threshold(np.array([[-40, -30, -20, 1, 2, 3, 4]])), wire)
     graph = builder.graph((wire,))
     stage = carve(graph, dsp=False).units[0].stages[-1]
-    assert (stage.base, stage.count, stage.out_bits) == (0, 3, 2)
+    assert (stage.base, stage.count, stage.out.bits) == (0, 3, 2)
     inputs = np.random.default_rng(0).integers(0, 4, (8, 4))
     assert not check(graph, {}, inputs, tmp_path, dsp=False).problems
 

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from support.random_graphs import RandomGraph
 
-from intaglio.cost.cycles import pace
-from intaglio.hardware.carver import Carver
+from intaglio.hardware.actors import UNSIZED
 from intaglio.hardware.design import Design, carve
 from intaglio.hardware.fifos import least, parts, warm_up
-from intaglio.hardware.units import UNSIZED
+from intaglio.hardware.timing import pace
 from intaglio.ir import ops
 from intaglio.ir.graph import Builder, Graph
 from intaglio.ir.types import Type
@@ -34,8 +33,8 @@ def by_trials_of_the_whole(design: Design) -> dict[str, tuple[int, ...]]:
     depths = {fork.name: (UNSIZED,) * len(fork.depths) for fork in design.forks}
 
     def interval() -> int | None:
-        units = design.with_depths(depths).units
-        return pace(units, design.streams, design.source, design.sink, warm_up(units, design.streams))
+        trial = design.with_depths(depths)
+        return pace(trial.flow, warm_up(trial.units, trial.streams))
 
     best = interval()
     for name, branches in depths.items():
@@ -73,18 +72,16 @@ def test_a_deep_fifo_is_as_deep_as_it_must_be() -> None:
     depth = max(design.forks[0].depths)
     assert 1 << 15 < depth < 3 * 3000 * 6
     less = {design.forks[0].name: tuple(d - (d == depth) for d in design.forks[0].depths)}
-    units = design.with_depths(less).units
-    found = pace(units, design.streams, design.source, design.sink, design.warm_up)
+    found = pace(design.with_depths(less).flow, design.warm_up)
     assert found is None or found > design.interval
 
 
 def test_parts_are_cut_where_one_stream_carries_everything() -> None:
-    carver = Carver(residual((2, 5, 4), blocks=3), {}, True, False)
-    source, sink = carver.carve()
-    found = parts(carver.units, source.stream)
-    assert [carver.units[part.first].name for part in found] == ["x.fork", "relu0.fork", "relu1.fork"]
-    assert [part.sink for part in found[:-1]] == [part.source for part in found[1:]]
-    assert (found[0].source, found[-1].sink) == (source.stream, sink.stream)
+    flow = carve(residual((2, 5, 4), blocks=3)).flow
+    found = parts(flow)
+    assert [flow.units[part.first].name for part in found] == ["x.fork", "relu0.fork", "relu1.fork"]
+    assert [part.sinks for part in found[:-1]] == [part.sources for part in found[1:]]
+    assert (found[0].sources, found[-1].sinks) == (flow.sources, flow.sinks)
 
 
 @pytest.mark.parametrize("guess", [1, 2, 16, 17, 18, 40])

@@ -33,8 +33,8 @@ MULTIPLIERS = (
 
 def words_of(rtl: Rtl, frames: int, seed: int) -> Words:
     rng = np.random.default_rng(seed)
-    words = rng.integers(0, 2**32, (frames, rtl.input.beats, rtl.input.words), dtype=np.uint32)
-    spare = 32 * rtl.input.words - rtl.input.width
+    words = rng.integers(0, 2**32, (frames, rtl.inputs[0].beats, rtl.inputs[0].words), dtype=np.uint32)
+    spare = 32 * rtl.inputs[0].words - rtl.inputs[0].width
     words[..., -1] >>= spare
     return words
 
@@ -93,7 +93,7 @@ def mutant(
 def all_addresses(rtl: Rtl) -> Words:
     """Every address of a 14-bit port once, in random order."""
     order = np.random.default_rng(2).permutation(2**14).astype(np.uint32)
-    return order.reshape(-1, rtl.input.beats, 1)
+    return order.reshape(-1, rtl.inputs[0].beats, 1)
 
 
 def test_roms_of_every_width(tmp_path: Path):

@@ -1,50 +1,51 @@
-"""Forms of products: which one structured weights get, and that its codes give the product and the stated excess."""
+"""Products: which one structured weights get, and that its codes give the product and the stated excess."""
 
 import numpy as np
 import pytest
 
-from intaglio.hardware.carve import row_bias, search_tables
-from intaglio.hardware.products import (
-    BASES,
-    BINARY,
-    INTEGER,
-    SHIFT,
-    TERNARY,
-    Product,
-    float_code,
-    float_product,
-    product,
-    shared_shifts,
-)
+from intaglio.hardware.codes import float_code
+from intaglio.hardware.products import PRODUCTS, Lane, Product, Words
+from intaglio.hardware.products.bases import Bases
+from intaglio.hardware.products.binary import Binary
+from intaglio.hardware.products.integer import Integer, shared_shifts
+from intaglio.hardware.products.shift import Shift
+from intaglio.hardware.products.ternary import Ternary
+from intaglio.hardware.technology.ecp5 import PRICES
+from intaglio.hardware.units.threshold import search_tables
 
 WEIGHTS = {
-    "integers": ([-7, -3, 0, 2, 5, 6, 7], INTEGER),
-    "binary": ([-1, 1], BINARY),
-    "ternary": ([-1, 0, 1], TERNARY),
-    "trained ternary": ([-3, 0, 7], BASES),
-    "multi-base": ([-41, -23, -11, 7, -7, 11, 23, 41], BASES),
-    "logarithmic": ([-64, -8, -1, 0, 2, 16, 128], SHIFT),
-    "minifloat": ([-(15 << 9), -(9 << 3), 0, 1, 5, 11 << 2, 13 << 8], SHIFT),
+    "integers": ([-7, -3, 0, 2, 5, 6, 7], Integer),
+    "binary": ([-1, 1], Binary),
+    "ternary": ([-1, 0, 1], Ternary),
+    "trained ternary": ([-3, 0, 7], Bases),
+    "multi-base": ([-41, -23, -11, 7, -7, 11, 23, 41], Bases),
+    "logarithmic": ([-64, -8, -1, 0, 2, 16, 128], Shift),
+    "minifloat": ([-(15 << 9), -(9 << 3), 0, 1, 5, 11 << 2, 13 << 8], Shift),
 }
 
 
-def lane(form: Product, code: int, a: int, bits: int, signed: bool) -> int:
-    """What one lane of `form` adds for an activation, as the headers of the modules say."""
-    inverted = -a - 1 if signed else (1 << bits) - 1 - a
-    if form.form == INTEGER:
+def product(weight: np.ndarray, lane: Lane) -> Product:
+    """The cheapest product."""
+    found = [form for kind in PRODUCTS if (form := kind.of(weight, lane)) is not None]
+    return min(found, key=lambda form: form.luts(lane, PRICES))
+
+
+def lane_of(form: Product, code: int, a: int, lane: Lane) -> int:
+    """What one lane adds for an activation, as the headers of the modules say."""
+    inverted = lane.complement - a
+    if isinstance(form, Integer):
         return code * a
-    if form.form == BINARY:
+    if isinstance(form, Binary):
         return a if code else inverted
-    if form.form == TERNARY:
+    if isinstance(form, Ternary):
         return (inverted if code & 2 else a) if code & 1 else 0
-    if form.form == SHIFT:
-        mantissa, exponent = int(form.parameters["W_MANT_BITS"]), int(form.parameters["W_EXP_BITS"])
+    if isinstance(form, Shift):
+        mantissa, exponent = form.mantissa_bits, form.exponent_bits
         value = (code & (1 << mantissa) - 1) << (code >> mantissa & (1 << exponent) - 1)
         return -value * a - 1 if code >> mantissa + exponent else value * a
-    text = str(form.parameters["COEFFICIENTS"]).partition("'h")[2].split("_")
-    words = [int(word, 16) - (int(word, 16) >> 31 << 32) for word in reversed(text)]
-    zero = 0 if form.parameters["UNIPOLAR"] else inverted
-    return sum(word * (a if code >> k & 1 else zero) for k, word in enumerate(words))
+    assert isinstance(form, Bases)
+    zero = 0 if form.unipolar else inverted
+    return sum(c * (a if code >> k & 1 else zero) for k, c in enumerate(form.coefficients))
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
@@ -52,38 +53,34 @@ def lane(form: Product, code: int, a: int, bits: int, signed: bool) -> int:
 def test_codes_give_the_products_and_the_stated_excess(name: str, bits: int, signed: bool) -> None:
     rng = np.random.default_rng(0)
     values, kind = WEIGHTS[name]
-    weight = rng.choice(np.array(values), (4, 2, 3, 3))
+    weight, lane = rng.choice(np.array(values), (4, 18)), Lane(bits, signed)
     weight.flat[: len(values)] = values
-    form = product(weight, bits, signed, dsp=False)
+    form = product(weight, lane)
     if bits > 2:
-        assert form.form == kind
+        assert isinstance(form, kind)
     excess = np.zeros_like(weight) if form.excess is None else form.excess
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     for code, true, more in zip(form.codes.flat, weight.flat, excess.flat, strict=True):
-        assert form.form == INTEGER or 0 <= code < 1 << form.bits
+        assert isinstance(form, Integer) or 0 <= code < 1 << form.bits
         for a in {low, high, int(rng.integers(low, high + 1))}:
-            assert lane(form, int(code), a, bits, signed) == int(true) * a + int(more)
+            assert lane_of(form, int(code), a, lane) == int(true) * a + int(more)
 
 
-def test_multiplier_blocks_leave_only_cheap_forms() -> None:
+def test_multiplier_blocks_leave_only_cheap_products() -> None:
     rng = np.random.default_rng(1)
-    assert product(rng.choice([-1, 1], (4, 8)), 8, False, dsp=True).form == BINARY
-    assert product(rng.choice([-64, 3, 128, 96], (4, 8)), 16, False, dsp=True).form == INTEGER
+    assert isinstance(product(rng.choice([-1, 1], (4, 8)), Lane(8, False, dsp=True)), Binary)
+    assert isinstance(product(rng.choice([-64, 3, 128, 96], (4, 8)), Lane(16, False, dsp=True)), Integer)
 
 
 def test_serial_products_do_not_shift_and_exact_ones_have_no_excess() -> None:
     rng = np.random.default_rng(2)
     powers = rng.choice([-64, -8, 0, 1, 128], (4, 8))
-    assert product(powers, 8, False, dsp=False).form == SHIFT
-    assert product(powers, 8, False, dsp=False, serial=True).form == INTEGER
-    assert product(rng.choice([-1, 1], (4, 8)), 8, False, dsp=False, exact=True).excess is None
-
-
-def test_the_bias_of_a_row_leaves_out_skipped_beats() -> None:
-    excess = np.arange(2 * 3 * 2 * 4).reshape(2, 3, 2, 4)
-    skipped = np.array([[False, True, False], [False, False, True]])
-    expected = [sum(excess[f, b, p].sum() for b in range(3) if not skipped[f, b]) for f in range(2) for p in range(2)]
-    assert row_bias(excess, skipped).tolist() == expected
+    assert isinstance(product(powers, Lane(8, False)), Shift)
+    assert isinstance(product(powers, Lane(8, False, serial=True)), Integer)
+    for weights in (rng.choice([-1, 1], (4, 8)), rng.choice([-1, 0, 1], (4, 8)), powers):
+        excess = product(weights, Lane(8, False, exact=True)).excess
+        assert excess is None or not excess.any()
+    assert isinstance(product(abs(powers), Lane(8, False, exact=True)), Shift)
 
 
 @pytest.mark.parametrize("values", [[0, 1, 2, 4, 8, 64], [0, 1, 3, 6, 12, 96], [-64, -2, 0, 1, 32, 128]])
@@ -98,8 +95,11 @@ def test_codes_of_activations(values: list[int]) -> None:
         assert (-1) ** negative * (mantissa << exponent) == value and exponent <= code.largest and word < 1 << code.bits
     if not code.signed:
         assert (np.diff(codes) > 0).all()
-    weight = np.array([[3, -5], [0, 7]])
-    assert float_product(weight, code).parameters["A_EXP_BITS"] == code.exponent_bits
+    lane, weights = Lane(code.bits, code.signed, code=code), np.array([[3, -5], [0, 7]])
+    form = product(weights, lane)
+    assert isinstance(form, Shift) and (form.codes == weights).all()
+    own = form.dot(2, 1, lane, Words(weights.reshape(2, 1, 2), form.bits), 0).parameters()
+    assert own["A_EXP_BITS"] == code.exponent_bits and own["W_EXP_BITS"] == 0
 
 
 def test_no_code_for_activations_that_are_shorter_as_they_are() -> None:
@@ -112,11 +112,11 @@ def test_rows_of_a_beat_share_a_shift() -> None:
     shifts = rng.integers(0, 7, (10, 2))
     codes = rng.integers(-7, 8, (10, 2, 8)) << shifts[:, :, None]
     codes[0, 0] = 0
-    mantissas, bits, found = shared_shifts(codes, 10, 8, 20)
-    assert found is not None and bits == 4 and (mantissas << found[:, :, None] == codes).all()
-    assert int(np.abs(mantissas).max()) < 8 and found.min() == 0
-    _, bits, none = shared_shifts(rng.integers(-500, 500, (10, 2, 8)) | 1, 10, 8, 20)
-    assert none is None and bits == 10
+    found = shared_shifts(Words(codes, 10), 8, 20, PRICES)
+    assert found.shifts is not None and found.bits == 4 and (found.codes << found.shifts[:, :, None] == codes).all()
+    assert int(np.abs(found.codes).max()) < 8 and found.shifts.min() == 0
+    same = shared_shifts(Words(rng.integers(-500, 500, (10, 2, 8)) | 1, 10), 8, 20, PRICES)
+    assert same.shifts is None and same.bits == 10
 
 
 @pytest.mark.parametrize("count", [1, 3, 6, 7, 12, 15])

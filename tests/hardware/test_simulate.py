@@ -325,7 +325,7 @@ def test_the_digest_sees_every_input(tmp_path: Path):
     same = stage(tmp_path / "elsewhere")
     assert rtl.digest() == same.digest()
     spec = StreamSpec(4, 8, False, 5)
-    changed = Rtl(rtl.directory, rtl.top, rtl.sources, spec, rtl.output, rtl.memories)
+    changed = Rtl(rtl.directory, rtl.top, rtl.sources, (spec,), rtl.outputs, rtl.memories)
     assert changed.digest() != rtl.digest()
     same.memories[0].write_text("1\n")
     assert same.digest() != rtl.digest()

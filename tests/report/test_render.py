@@ -196,6 +196,13 @@ def test_layers_that_take_other_cycles_than_predicted_stand_out():
     assert "BRAM</th>" in render(sample()) and 'class="n off"' not in render(sample())
 
 
+def test_plans_of_layers_are_told_below_them():
+    rows = (LayerRow("a", "conv2d", "1", plan="stored as <codes>"), LayerRow("b", "max_pool", "1"))
+    html = render(replace(sample(), layers=rows))
+    assert "<dt>a</dt><dd>stored as &lt;codes&gt;</dd>" in html and "<dt>b</dt>" not in html
+    assert 'id="plans"' not in render(replace(sample(), layers=rows[1:]))
+
+
 def test_numbers_read_well():
     assert [number(v) for v in (None, 3, 1234567.0, 0.12345, -2, 1e-9)] == [
         "–", "3", "1,234,567", "0.1235", "−2", "1e−09"

@@ -25,6 +25,7 @@ PRODUCED = {
     "mismatches.torch_graph", "mismatches.graph_rtl", "mismatches.graph_netlist",
     "mismatches.verilator_cxxrtl", "cycles.latency", "cycles.interval", "ops", "ops.multiply", "ops.add", "ops.shift",
     "ops.lookup", "sparsity", "storage.float_bits", "storage.weight_bits", "storage.side_bits", "storage.file_bytes",
+    "storage.memory_bits", "compression.memory",
     "compression", "area.lut", "area.lut4_eq", "area.ff", "area.dsp", "area.bram", "fmax_mhz", "throughput.cl_per_s",
     "latency.s", "duration.s",
 }  # fmt: skip

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from intaglio.cost.cycles import longest_interval
-from intaglio.hardware.design import Design, Fold, carve
+from intaglio.hardware.design import Design, Fold, Forced, carve
 from intaglio.hardware.emit import emit
 from intaglio.hardware.netlist import netlist
 from intaglio.hardware.rtl import Rtl
 from intaglio.hardware.simulate import Backend, Simulator, build
 from intaglio.hardware.synthesize import synthesize
+from intaglio.hardware.timing import longest_interval
 from intaglio.hardware.verify import compare
 from intaglio.ir.graph import Graph
 
@@ -44,12 +44,13 @@ def check(
     dsp: bool = True,
     backends: tuple[Backend, ...] = ("verilator",),
     netlist_units: int = 0,
+    forced: Mapping[str, Forced] | None = None,
 ) -> Findings:
     """Carve, emit and simulate `graph`; compare data and cycles. `inputs` needs at least three frames.
 
     Designs of at most `netlist_units` units are synthesised for an ECP5, too, and the netlist simulated.
     """
-    design = carve(graph, folding, dsp)
+    design = carve(graph, folding, dsp, forced=forced)
     rtl = emit(design, directory)
     findings = Findings(units=len(design.units))
     for backend in backends:

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 
 from intaglio.hardware.design import Fold
-from intaglio.hardware.folding import divisors
+from intaglio.hardware.plan import divisors
 from intaglio.ir import ops
 from intaglio.ir.graph import Builder, Graph
 from intaglio.ir.types import Type

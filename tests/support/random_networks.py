@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from intaglio.hardware.design import Fold
-from intaglio.hardware.folding import divisors
+from intaglio.hardware.plan import divisors
 from intaglio.ir import ops
 from intaglio.ir.graph import Graph
 from intaglio.methods import (

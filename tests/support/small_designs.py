@@ -46,7 +46,7 @@ def stage(directory: Path, fault: int = 0, lanes: int = 4, bits: int = 8) -> Rtl
     top = directory / "top.sv"
     top.write_text(module(lanes * bits, lanes * (bits + 2), body))
     streams = StreamSpec(lanes, bits, True, len(ROM)), StreamSpec(lanes, bits + 2, True, len(ROM))
-    return Rtl(directory, "top", (DESIGNS / "stage.sv", top), *streams, (content,))
+    return Rtl(directory, "top", (DESIGNS / "stage.sv", top), *((s,) for s in streams), (content,))
 
 
 def staged(x: np.ndarray) -> np.ndarray:
@@ -89,4 +89,4 @@ def clocked(directory: Path, sources: tuple[str, ...], ports: Sequence[Port], be
     top = directory / "top.sv"
     top.write_text(module(inputs, outputs, body))
     spec_in, spec_out = StreamSpec(inputs, 1, False, beats), StreamSpec(outputs, 1, False, beats)
-    return Rtl(directory, "top", (*(DESIGNS / s for s in sources), top), spec_in, spec_out, memories)
+    return Rtl(directory, "top", (*(DESIGNS / s for s in sources), top), (spec_in,), (spec_out,), memories)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from intaglio.hardware.carver import Carver
+from intaglio.hardware.carving import Carving
 from intaglio.ir.errors import UnsupportedLayer
 from intaglio.methods import FixedPoint, Recipe
 from intaglio.trial import check
@@ -264,7 +264,7 @@ def test_a_remedy_works(name: str):
     small = Recipe(FixedPoint(per_channel=True)).apply(network, x).eval()
     graph = lower(small, x[:1])
     assert equal(small, graph, x) == 0
-    Carver(graph, {}, True, False).carve()
+    Carving(graph).carve()
     with torch.no_grad():
         real = network(x)
     if real.dtype.is_floating_point:

@@ -9,11 +9,11 @@ at the end, and if it does not, wider parts are.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
 
-from intaglio.cost.cycles import PERIOD, pace
-from intaglio.hardware.issuers import Window
-from intaglio.hardware.units import UNSIZED, AnyUnit, Fork, Stream, Width, streams_of
+from intaglio.hardware.actors import UNSIZED
+from intaglio.hardware.streams import Stream
+from intaglio.hardware.timing import PERIOD, Dataflow, pace
+from intaglio.hardware.unit import AnyUnit, Fork
 from intaglio.ir.errors import DesignError
 
 Progress = Callable[[str, int, int], None]
@@ -21,51 +21,39 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Part:
-    """Consecutive units, `first` to before `stop`, between the stream that enters and the one that leaves."""
+    """Consecutive units, `first` to before `stop`, between the streams that enter and those that leave."""
 
     first: int
     stop: int
-    source: int
-    sink: int
+    sources: tuple[int, ...]
+    sinks: tuple[int, ...]
 
 
 def warm_up(units: Sequence[AnyUnit], streams: Sequence[Stream]) -> int:
     """Frames of a run that shows the interval: as many as all buffers can hold, and then some."""
-    return PERIOD + 3 + sum(_capacity(unit, streams) for unit in units)
+    return PERIOD + 3 + sum(unit.frames(streams) for unit in units)
 
 
-def _capacity(unit: AnyUnit, streams: Sequence[Stream]) -> int:
-    """Frames that a unit can hold, rounded up; a fork not sized yet counts as two."""
-    if isinstance(unit, Fork):
-        return max(min(ceil(d / streams[unit.input].beats), 2) for d in unit.depths)
-    if isinstance(unit, Width):
-        return ceil(2 / streams[unit.output].beats)
-    ring = ceil(unit.issuer.rows / unit.issuer.height) if isinstance(unit.issuer, Window) else 0
-    return ring + ceil(unit.depth / streams[unit.output].beats)
-
-
-def parts(units: Sequence[AnyUnit], source: int) -> list[Part]:
-    """The shortest parts of a network in topological order: between units where a single stream is open."""
+def parts(flow: Dataflow) -> list[Part]:
+    """The shortest parts of a network: between units where a single stream is open, besides those that leave it."""
     found: list[Part] = []
-    first, entering, open_streams = 0, source, {source}
-    for stop, unit in enumerate(units, 1):
-        inputs, outputs = streams_of(unit)
-        open_streams = (open_streams - set(inputs)) | set(outputs)
-        if len(open_streams) == 1:
-            (leaving,) = open_streams
-            found.append(Part(first, stop, entering, leaving))
-            first, entering = stop, leaving
+    first, entering, leaving = 0, flow.sources, tuple[int, ...]()
+    open_streams = set(entering)
+    for stop, unit in enumerate(flow.units, 1):
+        leaving += tuple(s for s in unit.offers if s in flow.sinks)
+        open_streams = (open_streams - set(unit.takes) | set(unit.offers)) - set(flow.sinks)
+        if len(open_streams) == 1 or stop == len(flow.units):
+            found.append(Part(first, stop, entering, (*open_streams, *leaving)))
+            first, entering, leaving = stop, tuple(open_streams), ()
     return found
 
 
 class Sizing:
     """The FIFOs of a network on the way to their depths."""
 
-    def __init__(
-        self, units: Sequence[AnyUnit], streams: Sequence[Stream], source: int, progress: Progress | None = None
-    ) -> None:
-        self.units, self.streams, self.progress = list(units), streams, progress
-        self.parts = parts(units, source)
+    def __init__(self, flow: Dataflow, progress: Progress | None = None) -> None:
+        self.units, self.streams, self.progress = list(flow.units), flow.streams, progress
+        self.parts = parts(flow)
 
     def size(self) -> tuple[AnyUnit, ...]:
         """The units with minimal FIFOs behind every fork.
@@ -81,7 +69,7 @@ class Sizing:
 
     def _sized(self, radius: int, best: int) -> bool:
         """Size every fork by trials of `radius` parts on either side; whether the whole then keeps its pace."""
-        known = {unit.name: unit.depths for unit in self.units if isinstance(unit, Fork)}
+        known = {unit.name: unit.depths for unit in self.units if isinstance(unit, Fork) and unit.sized}
         self.units = [_unsized(unit) for unit in self.units]
         places = [(n, i) for n, part in enumerate(self.parts) for i in range(part.first, part.stop)]
         forks = [(n, i) for n, i in places if isinstance(self.units[i], Fork)]
@@ -90,7 +78,7 @@ class Sizing:
             name = self.units[i].name
             if self.progress is not None:
                 self.progress(name, done, len(forks))
-            guess = known[name] if UNSIZED not in known[name] else guess
+            guess = known.get(name, guess)
             guess = self._size_fork(i, max(n - radius, 0), n + radius + 1, guess, best)
         return radius >= len(self.parts) or self._keeps(0, len(self.parts), best)
 
@@ -123,8 +111,10 @@ class Sizing:
 
     def _try(self, first: int, stop: int) -> int | None:
         span = self.parts[first:stop]
-        units = self.units[span[0].first : span[-1].stop]
-        return pace(units, self.streams, span[0].source, span[-1].sink, warm_up(units, self.streams))
+        units = tuple(self.units[span[0].first : span[-1].stop])
+        inner = {s for part in span[1:] for s in part.sources}
+        leaving = tuple(s for part in span for s in part.sinks if s not in inner)
+        return pace(Dataflow(units, self.streams, span[0].sources, leaving), warm_up(units, self.streams))
 
 
 def _unsized(unit: AnyUnit) -> AnyUnit:

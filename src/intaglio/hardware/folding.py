@@ -10,24 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from intaglio.hardware.carve import SPARSE_WORTH, listed_beats, weight_blocks
-from intaglio.hardware.carver import vector_order
-from intaglio.hardware.design import Design, Fold, carve
+from intaglio.hardware.design import Design, Fold, Forced, carve
 from intaglio.hardware.fifos import Progress
-from intaglio.hardware.memory import IntArray
-from intaglio.hardware.products import DSP_LUTS, Product, product
-from intaglio.ir import ops
+from intaglio.hardware.units import Option, fold_options
 from intaglio.ir.errors import DesignError
-from intaglio.ir.graph import Graph, Node
-
-
-@dataclass(frozen=True)
-class Option:
-    """One Fold of one layer: cycles per frame and estimated LUT4 equivalents (a DSP counts as `DSP_LUTS`)."""
-
-    fold: Fold
-    cycles: int
-    area: float
+from intaglio.ir.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -42,9 +29,14 @@ class Choice:
 Options = Mapping[str, Sequence[Option]]
 
 
-def fold_for_interval(graph: Graph, interval: int, dsp: bool = True) -> Choice:
-    """The cheapest folding whose every layer takes at most `interval` cycles per frame; `dsp` allows multipliers."""
-    return _cheapest(layer_options(graph, dsp), interval)
+def fold_for_interval(
+    graph: Graph, interval: int, dsp: bool = True, forced: Mapping[str, Forced] | None = None
+) -> Choice:
+    """The cheapest folding whose every layer takes at most `interval` cycles per frame.
+
+    `dsp` allows multipliers, `forced` gives parts of plans (`carve`).
+    """
+    return _cheapest(layer_options(graph, dsp, forced), interval)
 
 
 def _cheapest(options: Options, interval: int) -> Choice:
@@ -60,9 +52,9 @@ def _cheapest(options: Options, interval: int) -> Choice:
     return Choice(folding, bound, area)
 
 
-def fold_for_area(graph: Graph, area: float, dsp: bool = True) -> Choice:
+def fold_for_area(graph: Graph, area: float, dsp: bool = True, forced: Mapping[str, Forced] | None = None) -> Choice:
     """The folding with the shortest interval whose estimated area is at most `area` LUT4 equivalents."""
-    options = layer_options(graph, dsp)
+    options = layer_options(graph, dsp, forced)
     slowest_fastest = max(min(o.cycles for o in choices) for choices in options.values())
     intervals = sorted({o.cycles for choices in options.values() for o in choices if o.cycles >= slowest_fastest})
     low, high = 0, len(intervals) - 1
@@ -79,75 +71,31 @@ def fold_for_area(graph: Graph, area: float, dsp: bool = True) -> Choice:
     return _cheapest(options, intervals[low])
 
 
-def carve_for_interval(graph: Graph, interval: int, dsp: bool = True, progress: Progress | None = None) -> Design:
+def carve_for_interval(
+    graph: Graph, interval: int, dsp: bool = True, progress: Progress | None = None,
+    forced: Mapping[str, Forced] | None = None,
+) -> Design:  # fmt: skip
     """The cheapest Design that is found to take at most `interval` cycles per frame.
 
     Joins can make a network slower than its slowest layer; then a proportionally shorter interval is asked of the
     layers, until the whole keeps to `interval`.
     """
-    options, target = layer_options(graph, dsp), interval
+    options, target = layer_options(graph, dsp, forced), interval
     while True:
         choice = _cheapest(options, target)
-        design = carve(graph, choice.folding, dsp, progress=progress)
+        design = carve(graph, choice.folding, dsp, progress=progress, forced=forced)
         if design.interval <= interval:
             return design
         target = min(target - 1, target * interval // design.interval, choice.bound - 1)
 
 
-def layer_options(graph: Graph, dsp: bool = True) -> dict[str, list[Option]]:
+def layer_options(
+    graph: Graph, dsp: bool = True, forced: Mapping[str, Forced] | None = None
+) -> dict[str, list[Option]]:
     """Every Fold of every foldable node of `graph`, priced with multiplier blocks or without."""
-    found: dict[str, list[Option]] = {}
-    for node in graph.nodes:
-        if isinstance(node.op, ops.MatMul | ops.Conv2d):
-            found[node.name] = _matmul_options(graph, node, node.op, dsp)
-        elif isinstance(node.op, ops.MaxPool | ops.SumPool):
-            found[node.name] = _pool_options(graph, node, node.op)
-    return found
-
-
-def _matmul_options(graph: Graph, node: Node, op: ops.MatMul | ops.Conv2d, dsp: bool) -> list[Option]:
-    source = graph.nodes[node.inputs[0]].type
-    groups = 1 if isinstance(op, ops.MatMul) else op.groups
-    pixels = 1 if len(node.type.shape) == 1 else node.type.shape[1] * node.type.shape[2]
-    taps = 1 if isinstance(op, ops.MatMul) else op.weight.shape[2] * op.weight.shape[3]
-    inputs, outputs = source.shape[0] // groups, op.weight.shape[0] // groups
-    form, order = product(op.weight, source.bits, source.signed, dsp), vector_order(graph, node.inputs[0])
-    options: list[Option] = []
-    for simd in divisors(inputs):
-        for pe in divisors(outputs):
-            beats = groups * (outputs // pe) * taps * (inputs // simd)
-            beats = min(beats, _sparse_beats(op, simd, pe, order)) if simd * pe <= 64 else beats
-            load = source.size // simd
-            options.append(Option(Fold(simd, pe), max(beats * pixels, load), _mac_area(simd, pe, source.bits, form)))
-    return options
-
-
-def _sparse_beats(op: ops.MatMul | ops.Conv2d, simd: int, pe: int, order: IntArray) -> int:
-    """Beats per window once zero blocks are skipped; a very large number when skipping is not worth it."""
-    blocks = weight_blocks(op, simd, pe, order)
-    mask = listed_beats(blocks)
-    return int(mask.sum()) if mask.mean() <= SPARSE_WORTH else 1 << 60
-
-
-def _pool_options(graph: Graph, node: Node, op: ops.MaxPool | ops.SumPool) -> list[Option]:
-    source = graph.nodes[node.inputs[0]].type
-    channels = source.shape[0]
-    pixels, taps = node.type.shape[1] * node.type.shape[2], op.kernel[0] * op.kernel[1]
-    return [
-        Option(
-            Fold(lanes),
-            max(pixels * taps, source.shape[1] * source.shape[2]) * channels // lanes,
-            40 + 3.0 * lanes * source.bits,
-        )
-        for lanes in divisors(channels)
-    ]
-
-
-def _mac_area(simd: int, pe: int, a_bits: int, form: Product) -> float:
-    """Rough LUT4 equivalents of a folded layer: multipliers, their accumulators and requantisers, control."""
-    return 120 + simd * pe * form.luts + pe * (3 * (a_bits + form.bits + 8) + DSP_LUTS) + simd * a_bits
-
-
-def divisors(n: int) -> list[int]:
-    """Divisors of n, ascending."""
-    return [d for d in range(1, n + 1) if n % d == 0]
+    given = forced or {}
+    found = {
+        node.name: fold_options(node.op, graph, index, dsp, given.get(node.name, Forced()))
+        for index, node in enumerate(graph.nodes)
+    }
+    return {name: options for name, options in found.items() if options}

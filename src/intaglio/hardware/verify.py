@@ -29,20 +29,20 @@ class Comparison:
 
 def to_beats(design: Design, inputs: IntArray) -> Words:
     """Network inputs (frames, *shape) as the words of the input port (frames, beats, words)."""
-    stream = design.streams[design.source]
+    stream = design.streams[design.sources[0]]
     shape = design.graph.input_types[0].shape
     if inputs.shape[1:] != shape:
         raise ShapeError(f"the design takes inputs of shape {shape}, not {inputs.shape[1:]}")
-    flat = inputs.reshape(len(inputs), -1)[:, design.input_order]
-    return pack(flat.reshape(len(inputs), stream.beats, stream.lanes), stream.bits)
+    flat = inputs.reshape(len(inputs), -1)[:, design.input_orders[0]]
+    return pack(flat.reshape(len(inputs), stream.beats, stream.wire.lanes), stream.wire.bits)
 
 
 def from_beats(design: Design, words: Words) -> IntArray:
     """Words of the output port (frames, beats, words) as network outputs (frames, *shape)."""
-    stream = design.streams[design.sink]
-    values = unpack(words, stream.lanes, stream.bits, stream.signed).reshape(len(words), -1)
+    stream = design.streams[design.sinks[0]]
+    values = unpack(words, stream.wire.lanes, stream.wire.bits, stream.wire.signed).reshape(len(words), -1)
     result = np.empty_like(values)
-    result[:, design.output_order] = values
+    result[:, design.output_orders[0]] = values
     return result.reshape(len(words), *design.graph.output_types[0].shape)
 
 

@@ -39,6 +39,9 @@ class Op(ABC):
     in_integers: ClassVar[bool] = False
     """Whether `execute` is faster in int32 than in float64."""
 
+    keeps_order: ClassVar[bool] = False
+    """Whether value i of a vector comes from the values i of its inputs, in whatever order they stream."""
+
     @abstractmethod
     def type(self, *inputs: Type) -> Type:
         """Shape, proved range and scale of the result; raises when the inputs do not fit."""

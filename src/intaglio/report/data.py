@@ -13,7 +13,8 @@ from intaglio.measure import Measurement, Source
 class LayerRow:
     """One layer of the carved network; what is not known is None and shown as a dash.
 
-    `bits` counts all that the layer stores, side tables included. `cycles_*` are its cycles per frame.
+    `bits` counts all that the layer stores, side tables included. `cycles_*` are its cycles per frame. `plan` says how
+    its weights are stored, fetched and multiplied.
     """
 
     name: str
@@ -33,6 +34,7 @@ class LayerRow:
     ff: int | None = None
     dsp: int | None = None
     bram: int | None = None
+    plan: str = ""
 
     @property
     def differs(self) -> bool:

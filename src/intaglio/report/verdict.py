@@ -157,6 +157,8 @@ def cost(measurements: Sequence[Measurement]) -> Card:
         _fact(measurements, "storage.file_bytes", "stored in a file of", lambda v: si(v, "B")),
         _weights(measurements),
         _fact(measurements, "compression", "smaller than float by", lambda v: f"{v:.1f} ×"),
+        _fact(measurements, "storage.memory_bits", "in memories of", storage),
+        _fact(measurements, "compression.memory", "smaller than float by", lambda v: f"{v:.1f} ×"),
         _fact(measurements, "energy.j_per_cl", "energy per image", lambda v: si(v, "J")),
     )
     lines = tuple(line for line in candidates if line is not None)

@@ -1,6 +1,7 @@
-// Dot product of one beat by shifts: sum_o = sum over s of a[s] * w[s], less the number of negative weight codes.
+// Dot products of one beat by shifts, less the number of negative weight codes: for every row p
+//   sum[p] = sum over s of a[s] * w[p][s] - (number of negative w[p][s]).
 //
-// Latency: 2 + ceil(clog2(SIMD) / 2) cycles. No handshake, no reset: a new beat may enter every cycle.
+// Pulses in, pulses out, one per cycle, no stall; latency 2 + ceil(clog2(SIMD) / 2) cycles. The side travels beside.
 //
 // A weight is a code {negative, exponent, mantissa}, mantissa lowest: +- mantissa << exponent; W_MANT_BITS = 1 makes it
 // a power of two. A zero mantissa is zero, whatever its sign. With W_EXP_BITS = 0 it is a two's complement integer.
@@ -11,7 +12,8 @@
 // it complements the lanes of negative codes in the look-up tables of the shifter: ~p = -p - 1, so every such code
 // with a nonzero mantissa takes one off the sum. The user adds their number back. (A signed integer costs nothing.)
 module ig_dot_shift #(
-  parameter int unsigned SIMD = 8,         // lanes
+  parameter int unsigned PE = 1,           // rows
+  parameter int unsigned SIMD = 8,         // lanes of a row
   parameter int unsigned A_BITS = 8,       // bits of an activation
   parameter int unsigned A_SIGNED = 0,     // 1: activations have a sign or are two's complement
   parameter int unsigned A_EXP_BITS = 0,   // bits of an activation's exponent; 0: integer
@@ -21,12 +23,25 @@ module ig_dot_shift #(
   parameter int unsigned W_EXP_MAX = (1 << W_EXP_BITS) - 1,  // largest exponent of a weight
   parameter int unsigned W_MANT_BITS = 1,  // bits of a weight's mantissa; unused for integers
   parameter int unsigned DSP = 0,          // 1: multipliers for the mantissas, 0: adders
-  localparam int unsigned SumBits = A_BITS + W_BITS + A_EXP_MAX + W_EXP_MAX + $clog2(SIMD)
+  parameter int unsigned SIDE_BITS = 0,    // bits on top of data_i that travel beside
+  // bits of a sum; enough for each by default, else truncated or sign-extended
+  parameter int unsigned SUM_BITS = A_BITS + W_BITS + A_EXP_MAX + W_EXP_MAX + $clog2(SIMD),
+  localparam int unsigned UsedBits = (A_BITS + PE * W_BITS) * SIMD,
+  localparam int unsigned InBits = SIDE_BITS + UsedBits,
+  localparam int unsigned OutBits = SIDE_BITS + PE * SUM_BITS
 ) (
-  input  logic                          clk_i,
-  input  logic [SIMD-1:0][A_BITS-1:0]   a_i,
-  input  logic [SIMD-1:0][W_BITS-1:0]   w_i,
-  output logic [SumBits-1:0]            sum_o
+  input  logic               clk_i,
+  input  logic               rst_ni,
+  // pulses in: {side, weights of each row, activations}, row 0 and lane 0 lowest
+  input  logic               valid_i,
+  input  logic [InBits-1:0]  data_i,
+  input  logic               end_i,   // last pulse of a reduction
+  input  logic               last_i,  // last pulse of the frame
+  // pulses out: {side, sums}, each two's complement
+  output logic               valid_o,
+  output logic [OutBits-1:0] data_o,
+  output logic               end_o,
+  output logic               last_o
 );
   localparam int unsigned AMant = A_BITS - A_EXP_BITS;  // with the sign, if there is one
   localparam int unsigned WMant = W_EXP_BITS != 0 ? W_MANT_BITS : W_BITS;
@@ -40,10 +55,14 @@ module ig_dot_shift #(
   localparam int unsigned Depth = $clog2(SIMD);
   localparam int unsigned ShiftBits = Shift > 0 ? $clog2(Shift + 1) : 1;
 
-  logic [SIMD*LaneBits-1:0] lanes;
-  logic [LaneBits+Depth-1:0] sum;
+  logic [PE*SIMD*LaneBits-1:0] lanes;
+  logic [SIMD-1:0][A_BITS-1:0] a;
+  logic [PE*SIMD-1:0][W_BITS-1:0] w;
+  logic [PE-1:0][SUM_BITS-1:0] sums;
+  assign {w, a} = data_i[UsedBits-1:0];
 
-  for (genvar s = 0; s < SIMD; s++) begin : g_lane
+  for (genvar l = 0; l < PE * SIMD; l++) begin : g_lane
+    localparam int unsigned S = l % SIMD;  // its activation
     logic [AMant-1:0] a_mantissa;
     logic [WMant-1:0] w_mantissa;
     logic [ShiftBits-1:0] a_exponent, w_exponent, shift_q;
@@ -52,28 +71,28 @@ module ig_dot_shift #(
     logic negative_q;
 
     if (A_EXP_BITS == 0) begin : g_a_integer
-      assign a_mantissa = a_i[s];
+      assign a_mantissa = a[S];
       assign a_exponent = '0;
     end else begin : g_a_code
-      assign a_exponent = ShiftBits'(a_i[s][A_BITS-1-32'(A_SIGNED!=0)-:A_EXP_BITS]);
+      assign a_exponent = ShiftBits'(a[S][A_BITS-1-32'(A_SIGNED!=0)-:A_EXP_BITS]);
       if (A_SIGNED != 0) begin : g_a_sign
         logic [AMant-1:0] magnitude;
-        assign magnitude = {1'b0, a_i[s][AMant-2:0]};
-        assign a_mantissa = a_i[s][A_BITS-1] ? -magnitude : magnitude;
+        assign magnitude = {1'b0, a[S][AMant-2:0]};
+        assign a_mantissa = a[S][A_BITS-1] ? -magnitude : magnitude;
       end else begin : g_a_no_sign
-        assign a_mantissa = a_i[s][AMant-1:0];
+        assign a_mantissa = a[S][AMant-1:0];
       end
     end
 
-    assign w_mantissa = w_i[s][WMant-1:0];
+    assign w_mantissa = w[l][WMant-1:0];
     if (W_EXP_BITS == 0) begin : g_w_integer
       assign w_exponent = '0;
       assign negative_q = 1'b0;
     end else begin : g_w_code
-      assign w_exponent = ShiftBits'(w_i[s][WMant+:W_EXP_BITS]);
+      assign w_exponent = ShiftBits'(w[l][WMant+:W_EXP_BITS]);
       always_ff @(posedge clk_i) begin
         if (w_mantissa == '0) negative_q <= 1'b0;
-        else negative_q <= w_i[s][W_BITS-1];
+        else negative_q <= w[l][W_BITS-1];
       end
     end
 
@@ -106,16 +125,29 @@ module ig_dot_shift #(
     end
     assign shifted = product << shift_q;
     always_ff @(posedge clk_i) begin
-      lanes[s*LaneBits+:LaneBits] <= negative_q ? ~shifted : shifted;
+      lanes[l*LaneBits+:LaneBits] <= negative_q ? ~shifted : shifted;
     end
   end
 
-  // Registers behind levels 1, 3, 5, .. and behind the last level.
-  ig_tree #(
-    .COUNT(SIMD), .BITS(LaneBits), .SIGNED(1), .SHIFT(0), .NEGATE(0),
-    .REGISTERS(Depth == 0 ? 0 : 32'hAAAA_AAAA | (1 << (Depth - 1)))
-  ) u_tree (
-    .clk_i, .x_i(lanes), .sum_o(sum)
+  for (genvar p = 0; p < PE; p++) begin : g_row
+    logic [LaneBits+Depth-1:0] sum;
+    // Registers behind levels 1, 3, 5, .. and behind the last level.
+    ig_tree #(
+      .COUNT(SIMD), .BITS(LaneBits), .SIGNED(1), .SHIFT(0), .NEGATE(0),
+      .REGISTERS(Depth == 0 ? 0 : 32'hAAAA_AAAA | (1 << (Depth - 1)))
+    ) u_tree (
+      .clk_i, .x_i(lanes[p*SIMD*LaneBits+:SIMD*LaneBits]), .sum_o(sum)
+    );
+    assign sums[p] = SUM_BITS'(signed'(sum));
+  end
+
+  logic [SIDE_BITS+1:0] flags;
+  ig_delay #(
+    .WIDTH(SIDE_BITS + 2), .CYCLES(2 + (Depth + 1) / 2)
+  ) u_delay (
+    .clk_i, .rst_ni, .valid_i, .data_i((SIDE_BITS + 2)'({data_i >> UsedBits, end_i, last_i})),
+    .valid_o, .data_o(flags)
   );
-  assign sum_o = SumBits'(signed'(sum));
+  assign {end_o, last_o} = flags[1:0];
+  assign data_o = OutBits'({flags >> 2, sums});
 endmodule

@@ -41,14 +41,26 @@ class Training(_Section):
     learning_rate: float = Field(default=2e-3, gt=0)
 
 
+class PlanParts(_Section):
+    """Parts of a layer's plan that are given instead of chosen, by name; see `hardware.plan`."""
+
+    schedule: str = ""
+    supply: str = ""
+    product: str = ""
+
+
 class Hardware(_Section):
-    """What the network may cost: `interval` in cycles per frame, else `area` in LUT4 equivalents, else the device."""
+    """What the network may cost: `interval` in cycles per frame, else `area` in LUT4 equivalents, else the device.
+
+    `plans` forces parts of the plans of layers, by the layer's name in the Graph.
+    """
 
     device: str = "25k"
     interval: int | None = Field(default=None, ge=1, le=2**62)
     area: float | None = Field(default=None, gt=0)
     dsp: bool = True
     clock_mhz: float = Field(default=100.0, gt=0)
+    plans: dict[str, PlanParts] = {}
 
     @property
     def target(self) -> tuple[str, float | str]:

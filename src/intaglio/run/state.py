@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from intaglio.datasets import DATASETS, Dataset
-from intaglio.hardware.design import Design, carve
+from intaglio.hardware.design import Design, Forced, carve
 from intaglio.hardware.emit import emit
 from intaglio.hardware.folding import carve_for_interval, fold_for_area
 from intaglio.hardware.place import Placement, device, family, place
@@ -112,12 +112,13 @@ class State:
     def design(self) -> Design:
         """The hardware, folded for the interval, the area, or else the device that the job names."""
         hardware = self.job.hardware
+        forced = {name: Forced(**parts.model_dump()) for name, parts in hardware.plans.items()}
         with counted("sizing FIFOs", self.progress) as progress:
             if hardware.interval is not None:
-                return carve_for_interval(self.graph, hardware.interval, hardware.dsp, progress)
+                return carve_for_interval(self.graph, hardware.interval, hardware.dsp, progress, forced)
             area = hardware.area or DEVICE_SHARE * device(hardware.device).comb
-            folding = fold_for_area(self.graph, area, hardware.dsp).folding
-            return carve(self.graph, folding, hardware.dsp, progress=progress)
+            folding = fold_for_area(self.graph, area, hardware.dsp, forced).folding
+            return carve(self.graph, folding, hardware.dsp, progress=progress, forced=forced)
 
     @cached_property
     def rtl(self) -> Rtl:

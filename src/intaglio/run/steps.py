@@ -7,13 +7,13 @@ from importlib import metadata
 import numpy as np
 from safetensors.torch import save
 
-from intaglio.cost.cycles import longest_interval
 from intaglio.hardware.cache import cache_root
 from intaglio.hardware.doctor import doctor
 from intaglio.hardware.netlist import netlist
 from intaglio.hardware.place import device, family
 from intaglio.hardware.processes import time_limit, together
 from intaglio.hardware.simulate import Backend, Simulator, build
+from intaglio.hardware.timing import longest_interval
 from intaglio.hardware.verify import compare
 from intaglio.ir import ops
 from intaglio.ir.errors import ToolError
@@ -164,6 +164,9 @@ def carve(state: State) -> Product:
         (
             _found(state, "cycles.latency", design.latency, "modelled", "intaglio cycles"),
             _found(state, "cycles.interval", design.interval, "modelled", "intaglio cycles"),
+            _found(state, "storage.memory_bits", design.memory_bits, "measured", "counted on the design"),
+            _found(state, "compression.memory", float_bits(state) / design.memory_bits, "measured",
+                   "counted on the design"),
         ),
     )
 

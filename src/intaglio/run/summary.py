@@ -6,9 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from intaglio.hardware.design import Design
-from intaglio.hardware.issuers import Window
 from intaglio.hardware.memory import IntArray
-from intaglio.hardware.units import Unit
+from intaglio.hardware.unit import Unit
 from intaglio.ir import ops
 from intaglio.ir.encodings import Encoding
 from intaglio.ir.graph import Graph, Node
@@ -43,7 +42,7 @@ def _layer_row(design: Design, node: Node, unit: Unit | None, simulated: int | N
         bits = chosen.bits()
     else:
         bits = work.weight_bits
-    fold = design.folding.get(node.name)
+    fold, plan = design.folding.get(node.name), design.plans.get(node.name)
     return LayerRow(
         name=node.name,
         op=type(node.op).__name__,
@@ -52,11 +51,12 @@ def _layer_row(design: Design, node: Node, unit: Unit | None, simulated: int | N
         activation_format=f"{'s' if node.type.signed else 'u'}{node.type.bits}",
         encoding=encoding or "",
         folding=f"{fold.simd} × {fold.pe}" if fold and unit else "",
+        plan=plan.about if plan else "",
         weights=weights,
         zeros=zeros,
         bits=bits or None,
         ops=(work.multiplies + work.adds + work.shifts) or None,
-        cycles_modelled=cycles_per_frame(unit) if unit else None,
+        cycles_modelled=unit.issuer.busy if unit else None,
         cycles_simulated=simulated,
     )
 
@@ -66,14 +66,6 @@ def _weight_format(node: Node) -> str:
         return ""
     low, high = int(node.op.weight.min()), int(node.op.weight.max())
     return f"s{signed_bits(low, high)}"
-
-
-def cycles_per_frame(unit: Unit) -> int:
-    """Busy cycles of a unit per frame."""
-    if isinstance(unit.issuer, Window):
-        window = unit.issuer
-        return sum(window.durations) * window.out_width * window.out_height
-    return 0
 
 
 def unit_rows(design: Design, frames: int = 3) -> tuple[UnitRow, ...]:

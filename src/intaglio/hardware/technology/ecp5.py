@@ -5,6 +5,7 @@ the place of two LUT4, a TRELLIS_DPR16X4 of four (one and two slices). The rule 
 and rings of many sizes took in Yosys (rtl/README.md, Size).
 """
 
+from intaglio.hardware.technology.prices import Prices
 from intaglio.hardware.technology.technology import (
     Cells,
     Device,
@@ -29,6 +30,27 @@ def _whole_bitstream(data: bytes) -> bool:
     """Whether it has its preamble and, at the end, the command that starts the device."""
     return b"\xff\xff\xbd\xb3" in data[:256] and data.endswith(b"\x5e\x00\x00\x00\xff\xff\xff\xff")
 
+
+# Products were read off syntheses of single lanes, roughly. A block RAM is worth its share of the LUT4 of a 25F;
+# a multiplier block less, so that it is used where it is there.
+PRICES = Prices(
+    multiplier_block=60.0,
+    memory_block=24_288 / 56,
+    memory_block_bits=16_384,
+    memory_bit=1 / 16,
+    listed_worth=0.75,
+    product=1.35,
+    lane=8.0,
+    binary=(1.1, 2.0),
+    ternary=(2.2, 2.0),
+    two_planes=(2.4, 6.0),
+    plane=(1.2, 4.0),
+    shifter=0.5,
+    shared_shift=0.6,
+    layer=120.0,
+    row=3.0,
+    pool=(40.0, 3.0),
+)
 
 ECP5 = Technology(
     name="ecp5",
@@ -64,4 +86,5 @@ ECP5 = Technology(
     ),
     models=Models("ecp5_*.sv", tables=("LUT4", "CCU2C"), contents=("DP16KD",), products=("MULT18X18D",)),
     bindings="ecp5",
+    prices=PRICES,
 )  # fmt: skip

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from intaglio.hardware.technology.prices import Prices
+
 Used = Mapping[str, tuple[int, int]]
 """Resources of a placement by name: used, available."""
 
@@ -148,7 +150,8 @@ class Technology:
     """A family of devices. name: as it is asked for; title: as it is written.
 
     memory: None without block RAM; placer: None where nothing places for it; models: None where its netlists cannot be
-    simulated. bindings: the folder in rtl/ of modules written for it (rtl/README.md).
+    simulated. bindings: the folder in rtl/ of modules written for it (rtl/README.md). prices: None where nobody has
+    looked; plans are then ranked by those of ECP5.
     """
 
     name: str
@@ -159,3 +162,4 @@ class Technology:
     placer: Placer | None = None
     models: Models | None = None
     bindings: str = ""
+    prices: Prices | None = None

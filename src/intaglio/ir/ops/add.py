@@ -22,6 +22,8 @@ def check_multipliers(multipliers: tuple[int, ...]) -> tuple[int, ...]:
 class Add(Op):
     """y = m0 * a + m1 * b, element by element; a.scale / m0 must equal b.scale / m1, the result's scale."""
 
+    keeps_order = True
+
     multipliers: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:

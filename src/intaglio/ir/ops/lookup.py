@@ -14,6 +14,8 @@ from intaglio.ir.types import ONE, Array, Type, width
 class Lookup(Op):
     """y = table[c, x - low]; table (1, n) or one row per channel. Inputs lie in low .. low + n - 1."""
 
+    keeps_order = True
+
     table: Array
     low: int = 0
     scale: tuple[Fraction, ...] = ONE

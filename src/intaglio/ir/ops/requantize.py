@@ -23,6 +23,8 @@ class Requantize(Op):
     result is rounded half up. scale: of the result, one value or one per channel.
     """
 
+    keeps_order: ClassVar[bool] = True
+
     in_integers: ClassVar[bool] = True
     multiplier: Array
     offset: Array

@@ -13,6 +13,8 @@ from intaglio.ir.types import MAX_SCALES, Array, Type
 class Reshape(Op):
     """The same values in row-major order under another shape."""
 
+    keeps_order = True
+
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:

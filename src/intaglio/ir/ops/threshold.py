@@ -17,6 +17,8 @@ _FEW = 6
 class Threshold(Op):
     """y = base + sum_i (x >= thresholds[c, i]); thresholds (1, n) or one row per channel, each ascending."""
 
+    keeps_order = True
+
     thresholds: Array
     base: int = 0
     scale: tuple[Fraction, ...] = ONE

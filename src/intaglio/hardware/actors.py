@@ -15,9 +15,9 @@ from math import ceil
 
 import numpy as np
 
-from intaglio.hardware.issuers import Window
 from intaglio.hardware.memory import IntArray
-from intaglio.hardware.units import UNSIZED
+
+UNSIZED = 1 << 62  # depth of a FIFO that is not sized yet: without limit
 
 
 class Link:
@@ -77,7 +77,7 @@ def _first_change(old: IntArray, new: IntArray) -> int:
     return first if len(changed) and changed[first] else len(new)
 
 
-def _one_after_another(earliest: IntArray, before: int, distance: int = 1) -> IntArray:
+def one_after_another(earliest: IntArray, before: int, distance: int = 1) -> IntArray:
     """At most one beat per `distance` cycles, each at the earliest; `before` is when the one before the first moved."""
     position = distance * np.arange(len(earliest))
     slack = earliest - position
@@ -86,7 +86,7 @@ def _one_after_another(earliest: IntArray, before: int, distance: int = 1) -> In
     return np.maximum.accumulate(slack, out=slack) + position
 
 
-def _wait(earliest: IntArray, first: int, slots: IntArray, depth: int, lag: int = 1) -> None:
+def wait(earliest: IntArray, first: int, slots: IntArray, depth: int, lag: int = 1) -> None:
     """Beat j waits for the slot of beat j - depth; `earliest` is of the beats from `first` on."""
     held = max(first, depth)
     if held < first + len(earliest):
@@ -116,6 +116,12 @@ class Actor(ABC):
         """Frames that an equation of this actor looks back at most; without buffers not sized yet."""
         return 1
 
+    def operations(self, frames: int) -> IntArray:
+        """(start, duration) of every operation of so many frames; here one for every beat that is taken."""
+        link = self.inputs[0]
+        starts = link.moved[: frames * link.beats]
+        return np.stack([starts, np.ones_like(starts)], axis=1)
+
     @abstractmethod
     def update(self) -> None:
         """Solve this actor's equations for the beats that depend on changed ones."""
@@ -125,7 +131,8 @@ class Actor(ABC):
         """Beats (taken of each input, offered on each output), given those offered to it and those taken from it."""
 
 
-def _frames(beats: int, link: Link) -> int:
+def frames_of(beats: int, link: Link) -> int:
+    """Frames that so many beats of a stream may reach back."""
     return ceil(beats / link.beats) + 1
 
 
@@ -143,7 +150,7 @@ class Collect(Actor):
 
     @property
     def memory(self) -> int:
-        return _frames(self.depth, self.outputs[0])
+        return frames_of(self.depth, self.outputs[0])
 
     def update(self) -> None:
         link, out, size = self.inputs[0], self.outputs[0], self.size
@@ -153,9 +160,9 @@ class Collect(Actor):
             return
         earliest = link.offers[first : link.end].copy()
         group = -((self.gate - first) // size)
-        _wait(earliest[group * size + self.gate - first :: size], group, out.moved, self.depth, self.lag)
+        wait(earliest[group * size + self.gate - first :: size], group, out.moved, self.depth, self.lag)
         before = int(link.moved[first - 1]) if first else -1
-        link.move(first, _one_after_another(earliest, before))
+        link.move(first, one_after_another(earliest, before))
         group = first // size
         out.offer(group, link.moved[group * size + size - 1 : link.end : size] + self.delay)
 
@@ -164,128 +171,48 @@ class Collect(Actor):
         return [taken], [taken // self.size]
 
 
-class Operate(Actor):
-    """Operations on the rows of a window: row by row as they arrive, and as credits allow.
-
-    Its input is the stream of rows that the ring collects; `moved` there is when the row's space is free again.
-    """
-
-    def __init__(self, window: Window, depth: int, latency: int, rows: Link, out: Link) -> None:
-        super().__init__([rows], [out])
-        self.depth, self.latency = depth, latency
-        self.durations = np.array(window.durations * (window.out_width * window.out_height), dtype=np.int64)
-        self.per_row, self.out_height = len(window.durations) * window.out_width, window.out_height
-        self.elapsed = np.cumsum(self.durations) - self.durations
-        self.busy = int(self.durations.sum())
-        self.needed, self.released = np.array(window.needed), np.array(window.released)
-        self.releaser = np.searchsorted(self.released, np.arange(window.height), "right")
-        self.starts = np.zeros(0, dtype=np.int64)
-
-    @property
-    def memory(self) -> int:
-        return max(_frames(self.depth, self.outputs[0]), 2)
-
-    def update(self) -> None:
-        rows, out = self.inputs[0], self.outputs[0]
-        first = min(self._first_operation(rows.fresh_offers), out.fresh_moved + self.depth)
-        self._seen()
-        if first >= out.end:
-            return
-        if len(self.starts) < out.end:
-            self.starts = np.concatenate([self.starts, np.zeros(len(out.offers) - len(self.starts), dtype=np.int64)])
-        frame = first // out.beats
-        span = slice(first - frame * out.beats, out.end - frame * out.beats)
-        repeats = range(frame, out.end // out.beats)
-        elapsed = np.concatenate([self.elapsed + k * self.busy for k in repeats])[span]
-        durations = np.concatenate([self.durations for _ in repeats])[span]
-        slack = self._earliest(first) - elapsed
-        slack[0] = max(slack[0], int(self.starts[first - 1] + self._duration(first - 1)) - elapsed[0] if first else 0)
-        starts = np.maximum.accumulate(slack, out=slack) + elapsed
-        self.starts[first : out.end] = starts
-        out.offer(first, starts + durations + self.latency)
-        self._release(first)
-
-    def _duration(self, operation: int) -> int:
-        return int(self.durations[operation % len(self.durations)])
-
-    def _first_operation(self, row: int) -> int:
-        """The first operation that waits for input row `row` or a later one."""
-        rows = self.inputs[0]
-        frame, y = divmod(row, rows.beats)
-        return (frame * self.out_height + int(np.searchsorted(self.needed, y + 1))) * self.per_row
-
-    def _earliest(self, first: int) -> IntArray:
-        """When each operation from `first` on has its rows and a credit."""
-        rows, out = self.inputs[0], self.outputs[0]
-        earliest = np.zeros(out.end - first, dtype=np.int64)
-        top = -(-first // self.per_row)
-        frame, y = np.divmod(np.arange(top, out.end // self.per_row), self.out_height)
-        last = frame * rows.beats + self.needed[y] - 1
-        ready = np.where(self.needed[y] > 0, rows.offers[last] + 1, 0)
-        earliest[top * self.per_row - first :: self.per_row] = ready
-        _wait(earliest, first, out.moved, self.depth)
-        return earliest
-
-    def _release(self, first: int) -> None:
-        """Free the rows that no output row from the one of operation `first` on needs."""
-        rows, out = self.inputs[0], self.outputs[0]
-        frame, y = divmod(first // self.per_row, self.out_height)
-        freed = frame * rows.beats + (int(self.released[y - 1]) if y else 0)
-        frames, row = np.divmod(np.arange(freed, rows.end), rows.beats)
-        last = ((frames * self.out_height + self.releaser[row]) + 1) * self.per_row - 1
-        rows.move(freed, self.starts[last] + self.durations[last % out.beats])
-
-    def reach(self, offered: Sequence[int], room: Sequence[int]) -> tuple[list[int], list[int]]:
-        rows = self.inputs[0]
-        frame, y = divmod(offered[0], rows.beats)
-        ready = (frame * self.out_height + int(np.searchsorted(self.needed, y, "right"))) * self.per_row
-        operations = min(ready, room[0] + self.depth)
-        frame, y = divmod(operations // self.per_row, self.out_height)
-        return [frame * rows.beats + (int(self.released[y - 1]) if y else 0)], [operations]
-
-
 class Join(Actor):
-    """`ig_add` takes a beat from both streams at once; `ig_concat` `words[0]` of the first, then `words[1]`."""
+    """Takes a beat of every stream at once (`ig_add`), or `words` of each in turn (`ig_concat`)."""
 
     def __init__(
-        self, words: tuple[int, int] | None, depth: int, latency: int, inputs: Sequence[Link], out: Link
+        self, words: tuple[int, ...] | None, depth: int, latency: int, inputs: Sequence[Link], out: Link
     ) -> None:
         super().__init__(inputs, [out])
-        self.words, self.depth, self.latency = words, depth, latency
+        self.depth, self.latency, self.turns = depth, latency, words is not None
+        self.words = words or (1,) * len(inputs)
+        self.period = sum(self.words) if self.turns else 1
+        self.place = [sum(self.words[:k]) if self.turns else 0 for k in range(len(inputs))]
 
     @property
     def memory(self) -> int:
-        return _frames(self.depth, self.outputs[0])
+        return frames_of(self.depth, self.outputs[0])
 
     def update(self) -> None:
-        a, b = self.inputs
-        out = self.outputs[0]
-        x, y = self.words or (1, 1)
-        period = x + y if self.words else 1
-        pixel = min(a.fresh_offers // x, b.fresh_offers // y, (out.fresh_moved + self.depth) // period)
+        out, ways = self.outputs[0], list(zip(self.inputs, self.words, self.place, strict=True))
+        fresh = [link.fresh_offers // words for link, words, _ in ways]
+        pixel = min(*fresh, (out.fresh_moved + self.depth) // self.period)
         self._seen()
-        first = pixel * period
+        first = pixel * self.period
         if first >= out.end:
             return
-        pair = a.offers[pixel * x : a.end].reshape(-1, x), b.offers[pixel * y : b.end].reshape(-1, y)
-        earliest = np.concatenate(pair, axis=1).ravel() if self.words else np.maximum(*pair).ravel()
-        _wait(earliest, first, out.moved, self.depth)
+        columns = [link.offers[pixel * words : link.end].reshape(-1, words) for link, words, _ in ways]
+        earliest = (np.concatenate(columns, axis=1) if self.turns else np.maximum.reduce(columns)).ravel()
+        wait(earliest, first, out.moved, self.depth)
         before = int(out.offers[first - 1]) - self.latency - 1 if first else -1
-        times = _one_after_another(earliest, before)
+        times = one_after_another(earliest, before)
         out.offer(first, times + self.latency + 1)
-        split = times.reshape(-1, period)
-        a.move(pixel * x, (split[:, :x]).ravel())
-        b.move(pixel * y, (split[:, x:] if self.words else split).ravel())
+        split = times.reshape(-1, self.period)
+        for link, words, place in ways:
+            link.move(pixel * words, split[:, place : place + words].ravel())
 
     def reach(self, offered: Sequence[int], room: Sequence[int]) -> tuple[list[int], list[int]]:
-        if self.words is None:
-            beats = min(*offered, room[0] + self.depth)
-            return [beats, beats], [beats]
-        x, y = self.words
-        (p, i), (q, j) = divmod(offered[0], x), divmod(offered[1], y)
-        beats = min(p * (x + y) + i, q * (x + y) + x + j, room[0] + self.depth)
-        pixel, word = divmod(beats, x + y)
-        return [pixel * x + min(word, x), pixel * y + max(word - x, 0)], [beats]
+        ways = list(zip(offered, self.words, self.place, strict=True))
+        ready = [given // words * self.period + place + given % words for given, words, place in ways]
+        beats = min(*ready, room[0] + self.depth)
+        pixel, word = divmod(beats, self.period)
+        if not self.turns:
+            return [beats] * len(ways), [beats]
+        return [pixel * words + min(max(word - place, 0), words) for _, words, place in ways], [beats]
 
 
 class Split(Actor):
@@ -301,7 +228,7 @@ class Split(Actor):
 
     @property
     def memory(self) -> int:
-        return max(_frames(depth, self.inputs[0]) if depth < UNSIZED else 1 for depth in self.depths)
+        return max(frames_of(depth, self.inputs[0]) if depth < UNSIZED else 1 for depth in self.depths)
 
     def update(self) -> None:
         link = self.inputs[0]
@@ -312,10 +239,10 @@ class Split(Actor):
             return
         earliest = link.offers[first : link.end].copy()
         for out, depth in branches:
-            _wait(earliest, first, out.moved, depth)
+            wait(earliest, first, out.moved, depth)
         distance = 2 if min(self.depths) == 1 else 1
         before = int(link.moved[first - 1]) if first else -distance
-        link.move(first, _one_after_another(earliest, before, distance))
+        link.move(first, one_after_another(earliest, before, distance))
         for out in self.outputs:
             out.offer(first, link.moved[first : link.end] + 1)
 
@@ -333,7 +260,7 @@ class Narrow(Actor):
 
     @property
     def memory(self) -> int:
-        return _frames(2, self.inputs[0])
+        return frames_of(2, self.inputs[0])
 
     def update(self) -> None:
         link, out = self.inputs[0], self.outputs[0]
@@ -342,9 +269,9 @@ class Narrow(Actor):
         if first >= link.end:
             return
         earliest = link.offers[first : link.end].copy()
-        _wait(earliest, first, out.moved[self.ratio - 1 :: self.ratio], 2)
+        wait(earliest, first, out.moved[self.ratio - 1 :: self.ratio], 2)
         before = int(link.moved[first - 1]) if first else -1
-        link.move(first, _one_after_another(earliest, before))
+        link.move(first, one_after_another(earliest, before))
         out.offer(first * self.ratio, np.repeat(link.moved[first : link.end] + 1, self.ratio))
 
     def reach(self, offered: Sequence[int], room: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -364,7 +291,7 @@ class Drain(Actor):
         self._seen()
         if first < link.end:
             before = int(link.moved[first - 1]) if first else -1
-            link.move(first, _one_after_another(link.offers[first : link.end], before))
+            link.move(first, one_after_another(link.offers[first : link.end], before))
 
     def reach(self, offered: Sequence[int], room: Sequence[int]) -> tuple[list[int], list[int]]:
         del room

@@ -2,7 +2,7 @@
 
 Every unit has a closed form: when an input beat may enter (buffer space), when an operation may start (the rows it
 waits for, a credit), how long it runs, when its result leaves. All are maxima of earlier times plus constants, so
-composing them over the network is a max-plus recurrence over the beats of a few frames (`cost.actors`). It is exact for
+composing them over the network is a max-plus recurrence over the beats of a few frames (`actors`). It is exact for
 a source that is always valid and a sink that is always ready, and since the units form a Kahn network with bounded
 buffers, a frame that finishes here finishes under any stalls: a deadlock shows up as a recurrence that stops.
 
@@ -10,16 +10,16 @@ Frames are unrolled until they repeat. Maxima and sums do not expand distances: 
 equation looks back, every beat came exactly as much later than the same beat `cycle` frames before, it will for ever.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from intaglio.cost.actors import Actor, Collect, Drain, Join, Link, Narrow, Operate, Split
-from intaglio.hardware.issuers import Add, Concat, Gate, Window
+from intaglio.hardware.actors import UNSIZED, Actor, Drain, Link
 from intaglio.hardware.memory import IntArray
-from intaglio.hardware.units import UNSIZED, AnyUnit, Fork, Stream, Unit, Width, streams_of
+from intaglio.hardware.streams import Stream
+from intaglio.hardware.unit import AnyUnit, Unit
 
 PERIOD = 12  # distances between frames that are looked at once the pipeline is full
 CHUNK = 256  # beats of the busiest stream that are worth unrolling at once
@@ -59,32 +59,40 @@ class Timing:
         return longest_interval(self.last_out)
 
 
-def schedule(units: Sequence[AnyUnit], streams: Sequence[Stream], source: int, sink: int, frames: int) -> Timing:
-    """Times of `frames` frames of the network formed by `units`, always fed and always drained."""
-    run = Unrolled(units, streams, source, sink)
-    cycle = run.unroll_until_periodic(frames, run.actors)
+@dataclass(frozen=True)
+class Dataflow:
+    """Units in topological order between the streams that enter (`sources`) and those that leave (`sinks`)."""
+
+    units: tuple[AnyUnit, ...]
+    streams: tuple[Stream, ...]
+    sources: tuple[int, ...]
+    sinks: tuple[int, ...]
+
+
+def schedule(flow: Dataflow, frames: int) -> Timing:
+    """Times of `frames` frames of a network that is always fed and always drained."""
+    run = Unrolled(flow)
+    cycle = run.unroll_until_periodic(frames, everything=True)
     return Timing(
         tuple(_continued(run.first_in, cycle, frames)), tuple(_continued(run.last_out, cycle, frames)), not run.stuck
     )
 
 
-def pace(units: Sequence[AnyUnit], streams: Sequence[Stream], source: int, sink: int, frames: int) -> int | None:
+def pace(flow: Dataflow, frames: int) -> int | None:
     """The interval that `schedule` finds over so many frames, or None for a deadlock.
 
-    Sooner known than all times: units that run ahead of the sink, into buffers that fill slowly, do not matter.
+    Sooner known than all times: units that run ahead of the sinks, into buffers that fill slowly, do not matter.
     """
-    run = Unrolled(units, streams, source, sink)
-    cycle = run.unroll_until_periodic(frames, None)
+    run = Unrolled(flow)
+    cycle = run.unroll_until_periodic(frames, everything=False)
     return None if run.stuck else longest_interval(_continued(run.last_out, cycle, frames))
 
 
-def operations(
-    units: Sequence[AnyUnit], streams: Sequence[Stream], source: int, sink: int, frames: int
-) -> dict[str, IntArray]:
+def operations(flow: Dataflow, frames: int) -> dict[str, IntArray]:
     """(start, duration) of every operation of every Unit over `frames` frames, by the unit's name."""
-    run = Unrolled(units, streams, source, sink)
+    run = Unrolled(flow)
     run.unroll(frames)
-    return {unit.name: run.operations(unit) for unit in units if isinstance(unit, Unit)}
+    return {unit.name: run.operations(unit) for unit in flow.units if isinstance(unit, Unit)}
 
 
 def _continued(times: list[int], cycle: int | None, frames: int) -> list[int]:
@@ -101,12 +109,13 @@ def _continued(times: list[int], cycle: int | None, frames: int) -> list[int]:
 class Unrolled:
     """A network unrolled over more and more frames."""
 
-    def __init__(self, units: Sequence[AnyUnit], streams: Sequence[Stream], source: int, sink: int) -> None:
-        used = {source, sink, *(s for unit in units for ends in streams_of(unit) for s in ends)}
-        self.links = {s: Link(streams[s].beats) for s in used}
-        self.source, self.sink = self.links[source], self.links[sink]
-        self.by_unit: dict[str, tuple[Actor, ...]] = {u.name: _actors(u, self.links) for u in units}
-        self.actors = [a for actors in self.by_unit.values() for a in actors] + [Drain(self.sink)]
+    def __init__(self, flow: Dataflow) -> None:
+        ends = (*flow.sources, *flow.sinks)
+        used = {*ends, *(s for unit in flow.units for s in (*unit.takes, *unit.offers))}
+        self.links = {s: Link(flow.streams[s].beats) for s in used}
+        self.sources, self.sinks = ([self.links[s] for s in some] for some in (flow.sources, flow.sinks))
+        self.by_unit: dict[str, tuple[Actor, ...]] = {u.name: u.actors(self.links) for u in flow.units}
+        self.actors = [*(a for actors in self.by_unit.values() for a in actors), *map(Drain, self.sinks)]
         self.all_links = list({id(link): link for a in self.actors for link in (*a.inputs, *a.outputs)}.values())
         self.memory = max(actor.memory for actor in self.actors)
         self.frames, self.stuck = 0, False
@@ -115,7 +124,7 @@ class Unrolled:
         """Solve `frames` more frames; `stuck` when they deadlock."""
         for link in self.all_links:
             link.extend(frames)
-        self.source.offers[:] = 0
+        self._feed()
         rounds = 0
         while self._update_once():
             rounds += 1
@@ -129,7 +138,11 @@ class Unrolled:
     def _restart(self, frames: int) -> None:
         for link in self.all_links:
             link.restart(frames)
-        self.source.offers[:] = 0
+        self._feed()
+
+    def _feed(self) -> None:
+        for source in self.sources:
+            source.offers[:] = 0
 
     def _update_once(self) -> bool:
         """Update every actor that is stale, downstream and then upstream."""
@@ -148,7 +161,7 @@ class Unrolled:
         once they are offered.
         """
         offered, taken = ({id(link): self.frames * link.beats for link in self.all_links} for _ in range(2))
-        offered[id(self.source)] = self.source.end
+        offered |= {id(source): source.end for source in self.sources}
         before, now = -1, 0
         while now > before:
             for actor in self.actors:
@@ -158,17 +171,17 @@ class Unrolled:
                 for i, link in enumerate(actor.outputs):
                     offered[id(link)] = actor.reach(given, [*room[:i], UNSIZED, *room[i + 1 :]])[1][i]
             before, now = now, sum(offered.values()) + sum(taken.values())
-        return offered[id(self.sink)] >= self.sink.end
+        return all(offered[id(sink)] >= sink.end for sink in self.sinks)
 
-    def unroll_until_periodic(self, frames: int, everything: Sequence[Actor] | None) -> int | None:
+    def unroll_until_periodic(self, frames: int, everything: bool) -> int | None:
         """Unroll until the rest of `frames` frames is known: in how many frames it repeats, or None for all of them.
 
-        Without `everything` only the times of the sink need repeat.
+        Without `everything` only the times of the sinks need repeat.
         """
         chunk = max(CHUNK // max(link.beats for link in self.all_links), 1)
         while self.frames < frames and not self.stuck:
             self.unroll(min(chunk, frames - self.frames))
-            cycle = None if self.stuck else self._cycle(everything is not None)
+            cycle = None if self.stuck else self._cycle(everything)
             if cycle is not None:
                 return cycle
         return None
@@ -194,43 +207,16 @@ class Unrolled:
 
     @property
     def last_out(self) -> list[int]:
-        """Cycles in which the last beats of the frames leave."""
-        beats = self.sink.beats
-        return self.sink.moved[beats - 1 : self.frames * beats : beats].tolist()
+        """Cycles in which the last beats of the frames leave, whichever stream they leave by."""
+        ends = [sink.moved[sink.beats - 1 : self.frames * sink.beats : sink.beats] for sink in self.sinks]
+        return np.maximum.reduce(ends).tolist()
 
     @property
     def first_in(self) -> list[int]:
-        """Cycles in which the first beats of the frames enter."""
-        return self.source.moved[: self.frames * self.source.beats : self.source.beats].tolist()
+        """Cycles in which the first beats of the frames enter, whichever stream they enter by."""
+        starts = [source.moved[: self.frames * source.beats : source.beats] for source in self.sources]
+        return np.minimum.reduce(starts).tolist()
 
     def operations(self, unit: Unit) -> IntArray:
         """(start, duration) of every operation of `unit`."""
-        last = self.by_unit[unit.name][-1]
-        if isinstance(last, Operate):
-            durations = np.tile(last.durations, self.frames)
-            return np.stack([last.starts[: len(durations)], durations], axis=1)
-        starts = last.inputs[0].moved[: last.inputs[0].end]
-        return np.stack([starts, np.ones_like(starts)], axis=1)
-
-
-def _actors(unit: AnyUnit, links: dict[int, Link]) -> tuple[Actor, ...]:
-    if isinstance(unit, Fork):
-        return (Split(unit.depths, links[unit.input], [links[i] for i in unit.outputs]),)
-    if isinstance(unit, Width):
-        source, out = links[unit.input], links[unit.output]
-        if source.beats > out.beats:
-            ratio = source.beats // out.beats
-            return (Collect(source, out, ratio, depth=1, gate=ratio - 1, lag=1, delay=1),)
-        return (Narrow(out.beats // source.beats, source, out),)
-    inputs, out, issuer = [links[i] for i in unit.inputs], links[unit.output], unit.issuer
-    match issuer:
-        case Window():
-            rows = Link(issuer.height)
-            ring = Collect(inputs[0], rows, issuer.row_beats, depth=issuer.rows, gate=0, lag=0, delay=0)
-            return ring, Operate(issuer, unit.depth, unit.latency, rows, out)
-        case Gate():
-            return (Collect(inputs[0], out, issuer.beats, unit.depth, gate=0, lag=1, delay=unit.latency + 1),)
-        case Add():
-            return (Join(None, unit.depth, unit.latency, inputs, out),)
-        case Concat():
-            return (Join(issuer.words, unit.depth, unit.latency, inputs, out),)
+        return self.by_unit[unit.name][-1].operations(self.frames)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from support.random_graphs import RandomGraph
 
-from intaglio.cost.cycles import Unrolled, pace, schedule
 from intaglio.hardware.design import Design, Fold, carve
+from intaglio.hardware.timing import Unrolled, pace, schedule
 from intaglio.ir import ops
 from intaglio.ir.errors import DesignError
 from intaglio.ir.graph import Builder, Graph
@@ -117,18 +117,18 @@ def test_sized_fifos_keep_every_interval_short(seed: int) -> None:
 def test_frames_that_repeat_are_those_that_unrolling_gives(seed: int) -> None:
     made, frames = RandomGraph(seed), 70
     design = carve(made.graph, made.folding)
-    run = Unrolled(design.units, design.streams, design.source, design.sink)
+    run = Unrolled(design.flow)
     for _ in range(frames // 10):
         run.unroll(10)
-    timing = schedule(design.units, design.streams, design.source, design.sink, frames)
+    timing = schedule(design.flow, frames)
     assert (list(timing.first_in), list(timing.last_out)) == (run.first_in, run.last_out)
-    assert pace(design.units, design.streams, design.source, design.sink, frames) == timing.interval
+    assert pace(design.flow, frames) == timing.interval
 
 
 def test_a_guess_that_is_too_late_is_taken_back() -> None:
     """Frames unrolled one by one are guessed from the ones before; unrolled at once they are not."""
     design = carve(residual())
-    one, all_at_once = (Unrolled(design.units, design.streams, design.source, design.sink) for _ in range(2))
+    one, all_at_once = (Unrolled(design.flow) for _ in range(2))
     for _ in range(9):
         one.unroll(1)
     all_at_once.unroll(9)

@@ -1,0 +1,8 @@
+"""Where the weights of a beat come from. A new supply is one file, one line here, and one module with its bench."""
+
+from intaglio.hardware.supplies.rom import Rom
+from intaglio.hardware.supplies.supply import Supply
+
+SUPPLIES: tuple[type[Supply], ...] = (Rom,)
+
+__all__ = ["SUPPLIES", "Supply"]
