@@ -24,6 +24,9 @@ ANY = RNG.integers(-7, 8, (8, 16))
 BLOCKS = np.where(np.arange(16) % 4 == 0, np.where(ANY == 0, 6, ANY), 0)
 
 
+SHARED = RNG.choice([-101, -77, -59, -37, -22, -13, -5, 0, 3, 11, 19, 34, 46, 71, 90, 127], (64, 64))
+
+
 def dense(weight: np.ndarray, bits: int = 4) -> Graph:
     """One dense layer."""
     builder = Builder()
@@ -50,6 +53,8 @@ def layer(weight: np.ndarray) -> Layer:
         (TERNARY, Fold(4, 2), ("dense", "rom", "ternary")),
         (TERNARY, Fold(1, 1), ("listed", "rom", "binary")),
         (BLOCKS, Fold(1, 4), ("listed", "rom", "integer")),
+        (SHARED, Fold(4, 4), ("dense", "codebook", "integer")),
+        (SHARED, Fold(16, 16), ("dense", "rom", "integer")),
         (np.zeros((8, 16), dtype=np.int64), Fold(4, 2), ("listed", "rom", "bases")),
     ],
 )
@@ -74,6 +79,24 @@ def test_a_forced_plan_is_carved_and_computes_the_same(product: str, schedule: s
     assert findings.problems == []
 
 
+def test_shared_weights_come_from_a_codebook_down_to_gates(tmp_path: Path) -> None:
+    graph, folding = dense(SHARED[:32, :32]), {"fc": Fold(4, 2)}
+    inputs = RNG.integers(0, 16, (4, 32))
+    forced = {"fc": Forced(supply="codebook")}
+    design, plain = (carve(graph, folding, dsp=False, forced=f) for f in (forced, {"fc": Forced(supply="rom")}))
+    assert parts(design) == ("dense", "codebook", "integer")
+    assert design.memory_bits < 0.6 * plain.memory_bits
+    assert check(graph, folding, inputs, tmp_path, dsp=False, netlist_units=9, forced=forced).problems == []
+
+
+@pytest.mark.parametrize("serial", [False, True])
+def test_a_codebook_serves_serial_lanes_too(serial: bool, tmp_path: Path) -> None:
+    graph, forced = dense(SHARED[:8, :16]), {"fc": Forced(supply="codebook")}
+    inputs = RNG.integers(0, 16, (4, 16))
+    findings = check(graph, {"fc": Fold(4, 2, serial)}, inputs, tmp_path, dsp=False, forced=forced)
+    assert findings.problems == []
+
+
 @pytest.mark.parametrize(
     ("forced", "message"),
     [
@@ -81,6 +104,7 @@ def test_a_forced_plan_is_carved_and_computes_the_same(product: str, schedule: s
         (Forced(schedule="listed"), "fc: the schedule 'listed' does not fit: it needs beats whose weights are all"),
         (Forced(product="binry"), "fc: unknown product 'binry'; did you mean 'binary'"),
         (Forced(supply="ram"), "fc: unknown supply 'ram'"),
+        (Forced(supply="codebook"), "fc: the supply 'codebook' does not fit: it needs weights of few values"),
     ],
 )
 def test_a_forced_part_that_does_not_fit_names_what_is_missing(forced: Forced, message: str) -> None:
