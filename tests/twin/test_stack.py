@@ -11,7 +11,7 @@ from torch import nn
 from intaglio.ir.errors import StructureError
 from intaglio.methods import FixedPoint, Recipe
 from intaglio.twin import stack
-from intaglio.twin.stack import integers
+from intaglio.twin.stack import integers, odd_parts
 
 SCALES = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 8), Fraction(2), Fraction(1))
 
@@ -54,3 +54,7 @@ def test_a_layer_in_training_is_read_in_evaluation_and_stays_as_it_is() -> None:
     before, _ = integers(model.double().get_submodule("0"))
     again, _ = integers(model.train().get_submodule("0"))
     assert np.array_equal(found, before) and np.array_equal(found, again) and model.get_submodule("0").training
+
+
+def test_odd_parts_are_what_no_shift_gives():
+    assert odd_parts(np.array([0, 1, -2, 12, -40, 3 << 40])).tolist() == [0, 1, 1, 3, 5, 3]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
@@ -68,6 +69,14 @@ class Method(BaseModel):
     def verify(self, model: nn.Module) -> None:
         """Raise StructureError if the structure that this method made in `model` is gone."""
         del model
+
+    def structured(self, whole: np.ndarray) -> bool:
+        """Whether a selected layer's integers (outputs, inputs, ...) have the structure that this method leaves.
+
+        The greatest factor that all of them share does not count. A method that leaves weights alone says yes.
+        """
+        del whole
+        return True
 
     @classmethod
     def space(cls) -> SearchSpace:

@@ -149,6 +149,11 @@ def declared_scales(layer: nn.Module, name: str = "layer") -> tuple[Fraction, ..
     return grid.scales()
 
 
+def odd_parts(whole: np.ndarray) -> np.ndarray:
+    """|q| of every integer divided by the largest power of two in it; 0 stays 0."""
+    return abs(whole) // np.gcd(whole, 1 << 62)
+
+
 def _settle(whole: np.ndarray, scales: tuple[Fraction, ...]) -> tuple[np.ndarray, tuple[Fraction, ...]]:
     """The same weight on the coarsest grid: a factor that all integers share moves into the scale.
 

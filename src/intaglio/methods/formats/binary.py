@@ -20,6 +20,7 @@ Exploited by: the bipolar encoding, XNOR and popcount, thresholds instead of bat
 from fractions import Fraction
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -158,6 +159,10 @@ class Binary(Format):
             return
         assert isinstance(model, GraphModule)
         require_in_place(model, self.select, SignQuantizer, "Binary")
+
+    def structured(self, whole: np.ndarray) -> bool:
+        """One magnitude, and no zero."""
+        return bool(whole.all()) and len(np.unique(abs(whole))) == 1
 
     @classmethod
     def space(cls) -> SearchSpace:

@@ -26,6 +26,7 @@ import math
 from collections.abc import Iterable
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ from intaglio.twin.method import SearchSpace, Span
 from intaglio.twin.quantise import quantised
 from intaglio.twin.quantizers import ActivationQuantizer, Grid, WeightGrid
 from intaglio.twin.reads import Read, align_at, integers_read, quantizer_behind, reads
-from intaglio.twin.stack import before_grid, put_last
+from intaglio.twin.stack import before_grid, odd_parts, put_last
 from intaglio.twin.uneven import binade, uneven
 
 
@@ -138,6 +139,10 @@ class BlockFloatingPoint(Format):
                     f"{source.target}: a later method gave it a scale that is not a power of two, and the integers "
                     f"behind it share exponents ({node.target}): put that method before BlockFloatingPoint"
                 )
+
+    def structured(self, whole: np.ndarray) -> bool:
+        """Mantissas of `weight_mantissa` bits, sign included."""
+        return int(odd_parts(whole).max()) < 2 ** (self.weight_mantissa - 1)
 
     @classmethod
     def space(cls) -> SearchSpace:

@@ -25,6 +25,7 @@ Exploited by: the multipliers' widths; for k = 1 the bipolar encoding.
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -127,6 +128,10 @@ class Dorefa(Format):
         if not bool(weight.any()):
             raise RangeError(f"{name}: all weights are zero, and DoReFa has no zero: leave it out with `select`")
         return DorefaGrid(weight, self.weight_bits, self.scale)
+
+    def structured(self, whole: np.ndarray) -> bool:
+        """2**weight_bits values, none of them zero."""
+        return bool(whole.all()) and len(np.unique(whole)) <= 2**self.weight_bits
 
     @classmethod
     def space(cls) -> SearchSpace:

@@ -25,6 +25,7 @@ Exploited by: dense and sparse encodings; the multipliers' widths.
 
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.fx import GraphModule
@@ -111,6 +112,10 @@ class FixedPoint(Method):
         for name, layer in weighted_layers(model, self.select):
             if grid_of(layer) is None:
                 raise StructureError(f"{name}: the fixed-point grid is no longer the last step of its weight")
+
+    def structured(self, whole: np.ndarray) -> bool:
+        """No integer has more than `weight_bits` bits."""
+        return int(abs(whole).max()) < 2 ** (self.weight_bits - 1)
 
     @classmethod
     def space(cls) -> SearchSpace:

@@ -23,6 +23,7 @@ import math
 from itertools import pairwise
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -31,7 +32,7 @@ from intaglio.twin.format import Format
 from intaglio.twin.layers import Batches
 from intaglio.twin.method import SearchSpace, Span
 from intaglio.twin.quantizers import Grid, WeightGrid
-from intaglio.twin.stack import before_grid, grid_of
+from intaglio.twin.stack import before_grid, grid_of, odd_parts
 from intaglio.twin.uneven import nearest_power, uneven
 
 EDGE = 1.5  # between 1 and 2: a power of two begins at 3/4 of itself
@@ -136,6 +137,10 @@ class Incremental(Format):
             grid = grid_of(layer)
             if isinstance(grid, IncrementalGrid) and grid.owner == self and int(grid.stage) < due:
                 grid.freeze(before_grid(layer), self.shares[due - 1], due)
+
+    def structured(self, whole: np.ndarray) -> bool:
+        """Zero and powers of two."""
+        return bool(np.isin(odd_parts(whole), (0, 1)).all())
 
     @classmethod
     def space(cls) -> SearchSpace:

@@ -195,6 +195,10 @@ class LearnedBits(Format):
             if progress >= 1:
                 grid.tighten(before_grid(layer))
 
+    def structured(self, whole: np.ndarray) -> bool:
+        """No integer exceeds the largest that a width may reach."""
+        return int(abs(whole).max()) <= FractionalGrid.high
+
     @classmethod
     def space(cls) -> SearchSpace:
         """Whose widths, and how many bits on average."""

@@ -27,6 +27,7 @@ import math
 from fractions import Fraction
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -40,6 +41,7 @@ from intaglio.twin.layers import Batches, inputs
 from intaglio.twin.method import Choice, SearchSpace, Span
 from intaglio.twin.placement import replace_activations
 from intaglio.twin.quantizers import ActivationQuantizer, Grid, LevelQuantizer, WeightGrid
+from intaglio.twin.stack import odd_parts
 from intaglio.twin.uneven import fit, nearest_power, uneven
 
 Base = Literal[2, "sqrt2"]
@@ -183,6 +185,11 @@ class Logarithmic(Format):
                 f"level {least:g}; {remedy}"
             )
         return grid
+
+    def structured(self, whole: np.ndarray) -> bool:
+        """Zero and powers of two; or three halves of them."""
+        odd = odd_parts(whole)
+        return bool(np.isin(odd, (0, 1) if self.base == 2 else (0, 1, 3)).all())
 
     @classmethod
     def space(cls) -> SearchSpace:

@@ -26,6 +26,7 @@ import re
 from fractions import Fraction
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -40,6 +41,7 @@ from intaglio.twin.method import Choice, SearchSpace
 from intaglio.twin.placement import replace_activations
 from intaglio.twin.quantizers import ActivationQuantizer, Grid, WeightGrid
 from intaglio.twin.rules import Scope, lower, quantize
+from intaglio.twin.stack import odd_parts
 from intaglio.twin.uneven import binade, fit, leading_bits_, uneven
 
 
@@ -150,6 +152,10 @@ class Minifloat(Format):
         grid = MinifloatGrid(*bits(self.weights), self.weight_scale, scales, self.learn)
         grid.fit(weight, self.calibration)
         return grid
+
+    def structured(self, whole: np.ndarray) -> bool:
+        """Mantissas of as many bits as the format has."""
+        return int(odd_parts(whole).max()) < 2 ** (bits(self.weights)[1] + 1)
 
     @classmethod
     def space(cls) -> SearchSpace:

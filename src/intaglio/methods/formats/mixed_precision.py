@@ -22,6 +22,7 @@ Exploited by: encodings and multipliers of each layer's own width.
 from collections.abc import Sequence
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -93,6 +94,10 @@ class MixedPrecision(FixedPoint):
         if self.average_bits is not None and rest:
             chosen |= allocate(model, self.average_bits, self.replaced(select=tuple(rest)))
         return FixedPoint.apply(self.replaced(assignment=chosen), model, data)
+
+    def structured(self, whole: np.ndarray) -> bool:
+        """No integer has more bits than a layer may be given."""
+        return int(abs(whole).max()) < 2 ** (WIDTHS[-1] - 1)
 
     @classmethod
     def space(cls) -> SearchSpace:

@@ -246,6 +246,10 @@ class MultiBase(Format):
         del name
         return MultiBaseWeights(weight, self.bases, self.scale_bits)
 
+    def structured(self, whole: np.ndarray) -> bool:
+        """As many values as comparisons leave."""
+        return len(np.unique(whole)) <= self.bases + 1
+
     @classmethod
     def space(cls) -> SearchSpace:
         """How many bases, and the precision of their coefficients."""

@@ -13,6 +13,7 @@ Exploited by: the ternary encoding, dot products without multipliers, and whatev
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -80,6 +81,10 @@ class Ternary(Format):
                 f"all zeros: use a `threshold` below 1"
             )
         return grid
+
+    def structured(self, whole: np.ndarray) -> bool:
+        """One magnitude, and zero."""
+        return len(np.unique(abs(whole[whole != 0]))) <= 1
 
     @classmethod
     def space(cls) -> SearchSpace:

@@ -17,6 +17,7 @@ Exploited by: the ternary encoding; two planes of bits with two coefficients in 
 from fractions import Fraction
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -106,6 +107,10 @@ class TrainedTernary(Format):
         """Zero, or one of two trained values."""
         del name
         return TrainedTernaryWeights(weight, self.threshold, self.scale_bits)
+
+    def structured(self, whole: np.ndarray) -> bool:
+        """One positive value, one negative, and zero."""
+        return all(len(np.unique(side)) <= 1 for side in (whole[whole > 0], whole[whole < 0]))
 
     @classmethod
     def space(cls) -> SearchSpace:

@@ -11,6 +11,7 @@ Exploited by: the sparse encoding, and hardware that skips blocks of zeros.
 
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -99,6 +100,10 @@ class Prune(Method):
                     f"{name}: {lost} of {total} pruned weights are no longer zero; a later method "
                     f"moved them: put Prune after it, or give that method a zero"
                 )
+
+    def structured(self, whole: np.ndarray) -> bool:
+        """A share `sparsity` of zeros; where all layers are ranked together, a layer may have fewer."""
+        return self.scope == "global" or int((whole == 0).sum()) >= round(self.sparsity * whole.size)
 
     @classmethod
     def space(cls) -> SearchSpace:
