@@ -201,16 +201,22 @@ def plan(layer: Layer, fold: Fold, forced: Forced | None = None) -> Plan:
     Raises DesignError when a forced part is unknown, or needs what the weights lack.
     """
     forced = forced or Forced()
-    blocks = layer.blocks(fold)
-    kinds = SCHEDULES if forced.schedule or fold.simd * fold.pe <= WIDEST_LISTED else (Dense,)
-    schedules = offers(layer.name, "schedule", kinds, forced.schedule, lambda kind: kind.of(blocks))
-    worth = [schedule for schedule in schedules if forced.schedule or schedule.pays(layer.prices)]
-    schedule = min(worth, key=lambda schedule: schedule.beats)
-    zeros = schedule.every or bool((blocks[schedule.issued] == 0).any())
+    schedule = _schedule(layer, fold, forced.schedule)
+    zeros = schedule.every or bool((layer.blocks(fold)[schedule.issued] == 0).any())
     chosen = Plan(layer, fold, schedule, layer.product(zeros, forced.product), forced)
     if forced.supply:
         _ = chosen.supply  # refused now if at all
     return chosen
+
+
+def _schedule(layer: Layer, fold: Fold, name: str) -> Schedule:
+    """The shortest schedule that pays, or the named one."""
+    if not name and fold.simd * fold.pe > WIDEST_LISTED:
+        return Dense.over(layer.groups * layer.outputs // fold.pe, layer.matrix.shape[2] // fold.simd)
+    blocks = layer.blocks(fold)
+    found = offers(layer.name, "schedule", SCHEDULES, name, lambda kind: kind.of(blocks))
+    worth = [schedule for schedule in found if name or schedule.pays(layer.prices)]
+    return min(worth, key=lambda schedule: schedule.beats)
 
 
 def biased(span: tuple[int, int], bias: IntArray | None) -> tuple[int, int]:

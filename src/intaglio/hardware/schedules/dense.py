@@ -18,7 +18,12 @@ class Dense(Schedule):
 
     @classmethod
     def of(cls, blocks: IntArray) -> Self:
-        return cls(np.ones(blocks.shape[:2], dtype=np.bool_))
+        return cls.over(*blocks.shape[:2])
+
+    @classmethod
+    def over(cls, folds: int, beats: int) -> Self:
+        """All of so many beats, of so many groups and folds."""
+        return cls(np.ones((folds, beats), dtype=np.bool_))
 
     @property
     def about(self) -> str:
