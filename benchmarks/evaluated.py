@@ -51,7 +51,7 @@ def cases() -> dict[str, tuple[Callable[[], nn.Module], Recipe]]:
         found[f"residual, {bits} bits"] = (wide, Recipe(method))
     for kind in METHODS:
         method = kind(**KNOBS.get(kind.key(), {}))
-        alone = kind.key() in ("prune", "pact")  # not a number format of weights
+        alone = ".formats." not in kind.__module__ or kind.key() == "pact"  # not a number format of weights
         found[f"small residual, {kind.key()}"] = (small, Recipe(method, *([FixedPoint()] if alone else [])))
     return found
 
