@@ -17,6 +17,7 @@ from intaglio.methods.formats.pact import Pact as Pact
 from intaglio.methods.formats.ternary import Ternary as Ternary
 from intaglio.methods.formats.trained_ternary import TrainedTernary as TrainedTernary
 from intaglio.methods.weights.prune import Prune as Prune
+from intaglio.methods.weights.share_weights import ShareWeights as ShareWeights
 from intaglio.twin.method import Choice as Choice
 from intaglio.twin.method import Method as Method
 from intaglio.twin.method import SearchSpace as SearchSpace
