@@ -5,8 +5,10 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from intaglio.datasets import Dataset, Split
 from intaglio.ir.errors import DataError, RangeError, RecipeError, StructureError
 from intaglio.methods import METHODS, FixedPoint, Method, Prune, Recipe
+from intaglio.train import fit
 from intaglio.twin.layers import matches
 from intaglio.twin.stack import grid_of, integers
 
@@ -154,3 +156,39 @@ def test_batches_of_pairs_calibrate():
 def test_allow_loss_is_true_or_false(value):
     with pytest.raises(RecipeError, match=r"allow_loss = .*: write true or false"):
         Recipe.from_yaml(f"allow_loss: {value}\nmethods: []")
+
+
+def test_methods_are_called_as_the_page_of_their_life_says(monkeypatch):
+    """docs/lifecycle.md: apply with verify of all so far; then step, loss, step at 1; then verify."""
+    seen: list[tuple[object, ...]] = []
+
+    class First(Method):
+        def apply(self, model, data):
+            seen.append((self.key(), "apply"))
+            return super().apply(model, data)
+
+        def step(self, model, progress):
+            seen.append((self.key(), "step", progress))
+
+        def loss(self, model, x, y):
+            seen.append((self.key(), "loss"))
+            return 0.0
+
+        def verify(self, model):
+            seen.append((self.key(), "verify"))
+
+    class Second(First):
+        pass
+
+    recipe = Recipe(First(), Second())
+    x, y = torch.rand(8, 5), torch.randint(3, (8,))
+    model = recipe.apply(nn.Sequential(nn.Linear(5, 3)), x)
+    kept = [("first", "verify"), ("second", "verify")]
+    assert seen == [("first", "apply"), kept[0], ("second", "apply"), *kept]
+    seen.clear()
+    fit(model, Dataset("d", *[Split(x, y)] * 3, 3), 1, 0.1, batch=4, methods=recipe.methods)
+    each = [[("first", "step", p), ("second", "step", p), ("first", "loss"), ("second", "loss")] for p in (0.0, 0.5)]
+    assert seen == [*each[0], *each[1], ("first", "step", 1.0), ("second", "step", 1.0)]
+    seen.clear()
+    recipe.verify(model)
+    assert seen == kept
