@@ -12,9 +12,15 @@ import pytest
 from support.small_designs import stage
 
 from intaglio.hardware import tools
-from intaglio.hardware.place import DEVICES, _harnessed, fits, place
+from intaglio.hardware.design import Fold, carve
+from intaglio.hardware.emit import emit
+from intaglio.hardware.harness import harnessed
+from intaglio.hardware.place import DEVICES, fits, place
 from intaglio.hardware.synthesize import synthesize
 from intaglio.ir.errors import DesignError, ToolError
+from intaglio.ir.graph import Builder
+from intaglio.ir.ops import Input
+from intaglio.ir.types import Type
 
 
 def test_a_small_design_reaches_a_bitstream(tmp_path: Path):
@@ -76,12 +82,29 @@ def test_wrong_requests_are_refused(tmp_path: Path):
 def test_the_harness_leaves_the_design_as_it_was(tmp_path: Path):
     """Around it are one flip-flop for every bit of the two data ports and look-up tables alone."""
     synthesis = synthesize(stage(tmp_path, lanes=12))
-    modules = json.loads(_harnessed(synthesis, tmp_path / "cache").read_text())["modules"]
+    modules = json.loads(harnessed(synthesis, tmp_path / "cache").read_text())["modules"]
     found = Counter(cell["type"] for cell in modules["ig_harness"]["cells"].values())
     assert len(modules["ig_harness"]["ports"]) == 12
     assert found.pop("TRELLIS_FF") == synthesis.ff + synthesis.input_bits + synthesis.output_bits
     assert 0 <= found.pop("LUT4") - synthesis.lut <= synthesis.input_bits + synthesis.output_bits
     assert found == {name: n for name, n in synthesis.cells.items() if name not in ("TRELLIS_FF", "LUT4")}
+
+
+def test_the_harness_takes_streams_side_by_side(tmp_path: Path):
+    """Two streams in and two out: three pins of handshake each, one shift register for all data of a way."""
+    builder = Builder()
+    wires = [builder.add(name, Input(Type((size,), (0, 255)))) for name, size in (("a", 3), ("b", 5))]
+    design = carve(builder.graph(wires[::-1]), {"a": Fold(3), "b": Fold(5)})
+    rtl = emit(design, tmp_path)
+    synthesis = synthesize(rtl)
+    assert (synthesis.inputs, synthesis.outputs) == ({"a_": 24, "b_": 40}, {"b_": 40, "a_": 24})
+    assert synthesis.pins == 2 + 128 + 12
+    module = json.loads(harnessed(synthesis, tmp_path / "cache").read_text())["modules"]["ig_harness"]
+    assert sum(len(port["bits"]) for port in module["ports"].values()) == 2 + 12 + 4
+    found = Counter(cell["type"] for cell in module["cells"].values())
+    assert found["TRELLIS_FF"] == synthesis.ff + 128
+    placed = place(synthesis, "25k", package="CABGA256")
+    assert placed.utilisation["TRELLIS_IO"][0] == synthesis.pins
 
 
 def lying(monkeypatch: pytest.MonkeyPatch, program: str, spoil: Callable[[Path], object]) -> None:

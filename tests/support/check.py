@@ -1,6 +1,6 @@
 """One network through the whole back end: Graph = RTL in data, model = RTL in cycles, under every condition."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from intaglio.hardware.timing import longest_interval
 from intaglio.hardware.verify import compare
 from intaglio.ir.graph import Graph
 
+Arrays = tuple[np.ndarray, ...]
 SATURATED = 5  # frames after warm-up whose times are compared one by one
 
 
@@ -38,7 +39,7 @@ class Findings:
 def check(
     graph: Graph,
     folding: Mapping[str, Fold],
-    inputs: np.ndarray,
+    inputs: np.ndarray | Sequence[np.ndarray],
     directory: Path,
     seed: int = 0,
     dsp: bool = True,
@@ -46,12 +47,14 @@ def check(
     netlist_units: int = 0,
     forced: Mapping[str, Forced] | None = None,
 ) -> Findings:
-    """Carve, emit and simulate `graph`; compare data and cycles. `inputs` needs at least three frames.
+    """Carve, emit and simulate `graph`; compare data and cycles. `inputs`, one array or one for each
+    of the Graph's, needs at least three frames.
 
     Designs of at most `netlist_units` units are synthesised for an ECP5, too, and the netlist simulated.
     """
     design = carve(graph, folding, dsp, forced=forced)
     rtl = emit(design, directory)
+    inputs = (inputs,) if isinstance(inputs, np.ndarray) else tuple(inputs)
     findings = Findings(units=len(design.units))
     for backend in backends:
         simulator = build(rtl, backend, optimise=0)
@@ -63,13 +66,13 @@ def check(
     return findings
 
 
-def _frames(inputs: np.ndarray, count: int) -> np.ndarray:
-    return np.resize(inputs, (count, *inputs.shape[1:]))
+def _frames(inputs: Arrays, count: int) -> Arrays:
+    return tuple(np.resize(some, (count, *some.shape[1:])) for some in inputs)
 
 
-def _saturated(design: Design, simulator: Simulator, inputs: np.ndarray, findings: Findings, tag: str) -> None:
+def _saturated(design: Design, simulator: Simulator, inputs: Arrays, findings: Findings, tag: str) -> None:
     frames = design.warm_up + SATURATED
-    result = compare(design, simulator, _frames(inputs, frames))
+    result = compare(design, simulator, *_frames(inputs, frames))
     findings.note(result.trace.finished, f"{tag}: saturated run does not finish")
     findings.note(not result.trace.violations, f"{tag}: {result.trace.violations}")
     findings.note(result.mismatches == 0, f"{tag}: {result.mismatches} of {result.values} outputs differ")
@@ -85,25 +88,25 @@ def _saturated(design: Design, simulator: Simulator, inputs: np.ndarray, finding
     findings.note(design.interval == longest_interval(simulated), f"{tag}: interval {findings.interval}")
 
 
-def _isolated(design: Design, simulator: Simulator, inputs: np.ndarray, findings: Findings, tag: str) -> None:
-    result = compare(design, simulator, inputs[:3], isolated=True)
+def _isolated(design: Design, simulator: Simulator, inputs: Arrays, findings: Findings, tag: str) -> None:
+    result = compare(design, simulator, *(some[:3] for some in inputs), isolated=True)
     findings.note(result.equal, f"{tag}: isolated frames: {result.mismatches} differ, {result.trace.violations}")
     latencies = set((result.trace.last_out - result.trace.first_in).tolist())
     findings.note(latencies == {design.latency}, f"{tag}: latency modelled {design.latency}, simulated {latencies}")
     findings.latency = (design.latency, max(latencies))
 
 
-def _netlist(design: Design, rtl: Rtl, inputs: np.ndarray, findings: Findings, dsp: bool) -> None:
-    result = compare(design, build(netlist(rtl, synthesize(rtl, "ecp5", dsp=dsp)), optimise=0), inputs)
+def _netlist(design: Design, rtl: Rtl, inputs: Arrays, findings: Findings, dsp: bool) -> None:
+    result = compare(design, build(netlist(rtl, synthesize(rtl, "ecp5", dsp=dsp)), optimise=0), *inputs)
     findings.note(result.equal, f"netlist: {result.mismatches} of {result.values} differ, {result.trace.violations}")
     findings.netlist = True
 
 
-def _stalled(design: Design, simulator: Simulator, inputs: np.ndarray, findings: Findings, tag: str, seed: int) -> None:
+def _stalled(design: Design, simulator: Simulator, inputs: Arrays, findings: Findings, tag: str, seed: int) -> None:
     random = np.random.default_rng(seed)
     for stalls in ((0.5, 0.0), (0.0, 0.5), (0.3, 0.4)):
         result = compare(
-            design, simulator, inputs, stall_in=stalls[0], stall_out=stalls[1], seed=seed, randomise=tag == "verilator"
+            design, simulator, *inputs, stall_in=stalls[0], stall_out=stalls[1], seed=seed, randomise=tag == "verilator"
         )
         findings.note(
             result.equal,
@@ -115,7 +118,7 @@ def _stalled(design: Design, simulator: Simulator, inputs: np.ndarray, findings:
     result = compare(
         design,
         simulator,
-        inputs,
+        *inputs,
         stall_in=0.2,
         stall_out=0.2,
         seed=seed + 1,

@@ -197,3 +197,30 @@ class RandomGraph:
         right = self._requantize(self._conv(wire, self.pick(2, 4), same=True)) if self.chance(0.6) else wire
         left = self._requantize(self._conv(wire, self.pick(2, 4), same=True), self._aligned(right, multipliers))
         return self.builder.add(self._name("concat"), ops.Concat(multipliers), left, right)
+
+
+class RandomPorts(RandomGraph):
+    """A random graph of two inputs and two outputs: a branch of an image or a vector and one of a vector, joined.
+
+    One output is a head of what is joined, the other another one, a node on the way there, or an input.
+    """
+
+    def streams(self, frames: int) -> tuple[np.ndarray, ...]:
+        """Random integers over the whole declared range of every input."""
+        spans = [(kind.range, kind.shape) for kind in self.graph.input_types]
+        return tuple(self.random.integers(low, high + 1, (frames, *shape)) for (low, high), shape in spans)
+
+    def _build(self) -> Graph:
+        bits, sizes = self.pick(1, 3, 8), (self.pick(2, 6), self.pick(3, 8))
+        shape = (self.pick(1, 2, 3), self.pick(4, 5), self.pick(3, 6)) if self.chance(0.6) else (sizes[0],)
+        image = self.builder.add("image", ops.Input(Type(shape, (0, (1 << bits) - 1))))
+        vector = self.builder.add("vector", ops.Input(Type((sizes[1],), (-4, 3))))
+        left = self._image_layer(image) if len(shape) == 3 else image
+        if len(shape) == 3:
+            left = self.builder.add(self._name("flat"), ops.Reshape((self.type(left).size,)), left)
+        left, right = self._dense(left), self._dense(vector)
+        left, right = self._requantize(left), self._requantize(right)
+        joined = self.builder.add("join", ops.Concat((1, 1)), left, right)
+        head = self._dense(joined)
+        other = self._dense(joined) if self.chance(0.4) else self.pick(image, vector, left, right)
+        return self.builder.graph((head, other) if self.chance(0.5) else (other, head))

@@ -1,9 +1,18 @@
-// The device under test as Yosys' write_cxxrtl writes it; IG_TOP is the mangled name of its class. Memory contents are part
+// The device under test as Yosys' write_cxxrtl writes it; IG_TOP is the mangled name of its class, the prefixes are mangled, too. Memory contents are part
 // of the generated code.
 #include <cstdint>
 #include <stdexcept>
 
 #include "dut.cc"
+
+template <class Port>
+void put(Port& port, const uint32_t* words) {
+    for (std::size_t i = 0; i < Port::chunks; ++i) port.data[i] = words[i];
+}
+template <class Port>
+void get(const Port& port, uint32_t* words) {
+    for (std::size_t i = 0; i < Port::chunks; ++i) words[i] = port.data[i];
+}
 
 class Dut {
   public:
@@ -11,24 +20,40 @@ class Dut {
         if (randomise) throw std::runtime_error("CXXRTL has no random initial state");
         top_.step();
     }
-    void drive(bool rst_n, bool valid, const uint32_t* data, bool last, bool ready) {
+    void drive(bool rst_n, const Offers& offers, const Readies& readies) {
         top_.p_clk__i.set<bool>(false);
         top_.p_rst__ni.set<bool>(rst_n);
-        top_.p_valid__i.set<bool>(valid);
-        for (std::size_t i = 0; i < top_.p_data__i.chunks; ++i) top_.p_data__i.data[i] = data[i];
-        top_.p_last__i.set<bool>(last);
-        top_.p_ready__i.set<bool>(ready);
+#define IG_DRIVE(k, prefix)                               \
+    top_.p_##prefix##valid__i.set<bool>(offers[k].valid); \
+    put(top_.p_##prefix##data__i, offers[k].data);        \
+    top_.p_##prefix##last__i.set<bool>(offers[k].last);
+        IG_IN(IG_DRIVE)
+#define IG_DRIVE_READY(k, prefix) top_.p_##prefix##ready__i.set<bool>(readies[k]);
+        IG_OUT(IG_DRIVE_READY)
         top_.step();
     }
     void edge() {
         top_.p_clk__i.set<bool>(true);
         top_.step();
     }
-    bool ready() const { return top_.p_ready__o.get<bool>(); }
-    bool valid() const { return top_.p_valid__o.get<bool>(); }
-    bool last() const { return top_.p_last__o.get<bool>(); }
-    void data(uint32_t* words) const {
-        for (std::size_t i = 0; i < top_.p_data__o.chunks; ++i) words[i] = top_.p_data__o.data[i];
+#define IG_READY(k, prefix) case k: return top_.p_##prefix##ready__o.get<bool>();
+#define IG_VALID(k, prefix) case k: return top_.p_##prefix##valid__o.get<bool>();
+#define IG_LAST(k, prefix) case k: return top_.p_##prefix##last__o.get<bool>();
+#define IG_DATA(k, prefix) case k: get(top_.p_##prefix##data__o, words); break;
+    bool ready(int stream) const {
+        switch (stream) { IG_IN(IG_READY) }
+        return false;
+    }
+    bool valid(int stream) const {
+        switch (stream) { IG_OUT(IG_VALID) }
+        return false;
+    }
+    bool last(int stream) const {
+        switch (stream) { IG_OUT(IG_LAST) }
+        return false;
+    }
+    void data(int stream, uint32_t* words) const {
+        switch (stream) { IG_OUT(IG_DATA) }
     }
 
   private:

@@ -66,23 +66,41 @@ class Dut {
         if (!error.empty()) throw std::runtime_error(error);
     }
 
-    void drive(bool rst_n, bool valid, const uint32_t* data, bool last, bool ready) {
+    void drive(bool rst_n, const Offers& offers, const Readies& readies) {
         top_->clk_i = 0;
         top_->rst_ni = rst_n;
-        top_->valid_i = valid;
-        put(top_->data_i, data);
-        top_->last_i = last;
-        top_->ready_i = ready;
+#define IG_DRIVE(k, prefix)                \
+    top_->prefix##valid_i = offers[k].valid; \
+    put(top_->prefix##data_i, offers[k].data); \
+    top_->prefix##last_i = offers[k].last;
+        IG_IN(IG_DRIVE)
+#define IG_DRIVE_READY(k, prefix) top_->prefix##ready_i = readies[k];
+        IG_OUT(IG_DRIVE_READY)
         top_->eval();
     }
     void edge() {
         top_->clk_i = 1;
         top_->eval();
     }
-    bool ready() const { return top_->ready_o; }
-    bool valid() const { return top_->valid_o; }
-    bool last() const { return top_->last_o; }
-    void data(uint32_t* words) const { get(top_->data_o, words); }
+#define IG_READY(k, prefix) case k: return top_->prefix##ready_o;
+#define IG_VALID(k, prefix) case k: return top_->prefix##valid_o;
+#define IG_LAST(k, prefix) case k: return top_->prefix##last_o;
+#define IG_DATA(k, prefix) case k: get(top_->prefix##data_o, words); break;
+    bool ready(int stream) const {
+        switch (stream) { IG_IN(IG_READY) }
+        return false;
+    }
+    bool valid(int stream) const {
+        switch (stream) { IG_OUT(IG_VALID) }
+        return false;
+    }
+    bool last(int stream) const {
+        switch (stream) { IG_OUT(IG_LAST) }
+        return false;
+    }
+    void data(int stream, uint32_t* words) const {
+        switch (stream) { IG_OUT(IG_DATA) }
+    }
 
   private:
     VerilatedContext context_;

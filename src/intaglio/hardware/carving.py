@@ -80,7 +80,13 @@ class Carving:
         unused = sorted(set(self.forced) - set(self.plans))
         if unused:
             raise DesignError(f"{unused[0]}: has no weights, so that no plan can be forced; leave it out")
-        return tuple(sources.values()), tuple(self.wiring.routes[i].pop() for i in self.graph.outputs)
+        entering = tuple(sources.values())
+        return entering, tuple(self._leave(i, {route.stream for route in entering}) for i in self.graph.outputs)
+
+    def _leave(self, index: int, entering: set[int]) -> Route:
+        """The route of an output: one that is an input, unchanged, passes a FIFO, so that ready waits for no ready."""
+        route = self.wiring.routes[index].pop()
+        return self.wiring.buffer(self.node(index).name, route) if route.stream in entering else route
 
     # -- what rules ask ------------------------------------------------------------------------------------
 

@@ -1,40 +1,52 @@
-// Drives frames through a stream design, checks the protocol on its output and records when beats were accepted.
+// Drives frames through a stream design, checks the protocol on its outputs and records when beats were accepted.
 //
 // Cycle t: inputs settle with the clock low, transfers are observed, then the clock rises. Cycle 0 is the first one after the
-// opening reset. IG_ADAPTER names the file that defines `class Dut`;
+// opening reset. Defined before this file: IG_ADAPTER, the file that defines `class Dut`; IG_IN(X) and IG_OUT(X), which
+// call X(stream, prefix of its ports) for every stream in and out; IG_INS and IG_OUTS, how many there are.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <vector>
 
+// What a stream in, and a stream out, is driven with in a cycle.
+struct Offer {
+    bool valid;
+    const uint32_t* data;
+    bool last;
+};
+using Offers = std::array<Offer, IG_INS>;
+using Readies = std::array<bool, IG_OUTS>;
+
 #include IG_ADAPTER
 
 namespace {
 
-// What went wrong on the output; the order is that of _RULES in simulate.py.
+// What went wrong on an output; the order is that of _RULES in simulate.py.
 enum Rule { kWithdrawn, kChanged, kLast, kSpurious, kCombinational, kRules };
 
 // Inputs of a run; mirrored by _Config in simulate.py.
 struct Config {
-    int64_t frames, in_beats, in_words, in_bits, out_beats, out_words;
-    int64_t reset_count, max_cycles, patience, silence;
+    int64_t frames, reset_count, max_cycles, patience, silence;
     int64_t isolated, probe, randomise;
     uint64_t seed, stall_in, stall_out;  // a side stalls when a random 32-bit number is below its figure
+    const int64_t* resets;
 };
 
-// Results of a run; mirrored by _Result in simulate.py.
+// Results of a run; mirrored by _Result in simulate.py. stream: the output that broke a rule first, -1 for no single one.
 struct Result {
     int64_t cycles, frames_done;
-    int64_t count[kRules], first[kRules];
+    int64_t count[kRules], first[kRules], stream[kRules];
     char message[512];
 };
 
-struct Buffers {
-    const uint32_t* in;
-    uint32_t* out;
-    int64_t *first_in, *last_out, *beats_in, *beats_out;  // the last two may be null
-    const int64_t* resets;
+// One stream, first those in, then those out; mirrored by _Port in simulate.py. times: when frames began to enter, or
+// had left. every: when beats moved; may be null.
+struct Port {
+    int64_t beats, words, bits;
+    uint32_t* data;
+    int64_t *times, *every;
 };
 
 class Random {
@@ -52,15 +64,75 @@ class Random {
     uint64_t state_;
 };
 
+// Where a stream is: the next beat of the next frame.
+struct Place {
+    const Port* port = nullptr;
+    int64_t frame = 0, beat = 0;
+
+    int64_t index() const { return frame * port->beats + beat; }
+    void restart(int64_t at) {
+        frame = at;
+        beat = 0;
+    }
+    // Moves one beat on; true when that was the last of its frame.
+    bool next() {
+        if (++beat < port->beats) return false;
+        beat = 0;
+        ++frame;
+        return true;
+    }
+};
+
+struct Source : Place {
+    Random random{0};
+    std::vector<uint32_t> junk;
+    bool offering = false;
+
+    // The word to offer, or, while nothing is offered, its complement: a design must not look at it.
+    const uint32_t* word(int64_t frames) {
+        const uint32_t* next = port->data + (frame < frames ? index() * port->words : 0);
+        if (offering) return next;
+        for (int64_t i = 0; i < port->words; ++i) {
+            const int64_t bits = port->bits - 32 * i;
+            junk[i] = ~next[i] & (bits >= 32 ? ~0u : (1u << bits) - 1);
+        }
+        return junk.data();
+    }
+    void accept(int64_t cycle) {
+        offering = false;
+        if (beat == 0) port->times[frame] = cycle;
+        if (port->every) port->every[index()] = cycle;
+        next();
+    }
+};
+
+struct Sink : Place {
+    Random random{0};
+    std::vector<uint32_t> seen, held, probed;
+    bool stalled = false, held_last = false;
+    int probed_state = 0;
+};
+
 class Run {
   public:
-    Run(Dut& dut, const Config& config, const Buffers& buffers, Result& result)
-        : dut_(dut), c_(config), b_(buffers), r_(result), random_in_(config.seed * 2), random_out_(config.seed * 2 + 1),
-          junk_(config.in_words), seen_(config.out_words), held_(config.out_words), probed_(config.out_words) {}
+    Run(Dut& dut, const Config& config, const Port* ports, Result& result) : dut_(dut), c_(config), r_(result) {
+        for (uint64_t k = 0; k < IG_INS; ++k) {
+            sources_[k].port = ports + k;
+            sources_[k].random = Random(config.seed * 2 + (k << 32));
+            sources_[k].junk.resize(ports[k].words);
+        }
+        for (uint64_t k = 0; k < IG_OUTS; ++k) {
+            Sink& sink = sinks_[k];
+            sink.port = ports + IG_INS + k;
+            sink.random = Random(config.seed * 2 + 1 + (k << 32));
+            for (auto* words : {&sink.seen, &sink.held, &sink.probed}) words->resize(sink.port->words);
+        }
+    }
 
     void operator()() {
         for (int i = 0; i < 2; ++i) {
-            dut_.drive(false, false, word(), false, false);
+            for (int k = 0; k < IG_INS; ++k) offers_[k] = {false, sources_[k].word(c_.frames), false};
+            dut_.drive(false, offers_, Readies{});
             dut_.edge();
         }
         for (cycle_ = 0; !finished(); ++cycle_) {
@@ -68,39 +140,31 @@ class Run {
             step();
             dut_.edge();
         }
-        r_.frames_done = out_frame_;
-        if (out_frame_ < c_.frames) r_.cycles = cycle_;
+        r_.frames_done = done_;
+        if (done_ < c_.frames) r_.cycles = cycle_;
     }
 
   private:
-    bool finished() const { return out_frame_ == c_.frames && quiet_ >= c_.silence; }
+    bool finished() const { return done_ == c_.frames && quiet_ >= c_.silence; }
 
-    // The word to offer, or, while nothing is offered, its complement: a design must not look at it.
-    const uint32_t* word() {
-        const bool more = in_frame_ < c_.frames;
-        const uint32_t* next = b_.in + (more ? (in_frame_ * c_.in_beats + in_beat_) * c_.in_words : 0);
-        if (offering_) return next;
-        for (int64_t i = 0; i < c_.in_words; ++i) {
-            const int64_t bits = c_.in_bits - 32 * i;
-            junk_[i] = ~next[i] & (bits >= 32 ? ~0u : (1u << bits) - 1);
-        }
-        return junk_.data();
-    }
-
-    // Whether the next beat may be offered: an isolated frame waits for an empty, quiet pipe.
-    bool pending() const {
-        if (in_frame_ == c_.frames) return false;
-        return !c_.isolated || in_beat_ > 0 || (out_frame_ == in_frame_ && (in_frame_ == 0 || quiet_ >= c_.silence));
+    // How many frames may be sent: an isolated one waits for an empty, quiet pipe.
+    void open() {
+        if (!c_.isolated) opened_ = c_.frames;
+        else if (opened_ < c_.frames && opened_ == done_ && (opened_ == 0 || quiet_ >= c_.silence)) ++opened_;
     }
 
     void step() {
-        const bool reset = reset_ < c_.reset_count && b_.resets[reset_] == cycle_;
-        if (!offering_) offering_ = pending() && !random_in_.below(c_.stall_in);
-        const bool ready = !random_out_.below(c_.stall_out);
-        const bool last = offering_ ? in_beat_ == c_.in_beats - 1 : true;
-        const uint32_t* data = word();
-        if (c_.probe) probe(!reset, data, last, ready);
-        dut_.drive(!reset, offering_, data, last, ready);
+        const bool reset = reset_ < c_.reset_count && c_.resets[reset_] == cycle_;
+        open();
+        for (int k = 0; k < IG_INS; ++k) {
+            Source& source = sources_[k];
+            if (!source.offering) source.offering = source.frame < opened_ && !source.random.below(c_.stall_in);
+            const bool last = source.offering ? source.beat == source.port->beats - 1 : true;
+            offers_[k] = {source.offering, source.word(c_.frames), last};
+        }
+        for (int k = 0; k < IG_OUTS; ++k) readies_[k] = !sinks_[k].random.below(c_.stall_out);
+        if (c_.probe) probe(!reset);
+        dut_.drive(!reset, offers_, readies_);
         ++idle_;
         ++quiet_;
         if (reset) {
@@ -108,94 +172,106 @@ class Run {
             restart();
             return;
         }
-        const bool accepted = offering_ && dut_.ready();
-        if (c_.probe && followed_ready()) broken(kCombinational);
-        if (accepted) accept();
-        observe(ready);
+        if (c_.probe && followed_ready()) broken(kCombinational, -1);
+        for (int k = 0; k < IG_INS; ++k) {
+            if (!sources_[k].offering || !dut_.ready(k)) continue;
+            idle_ = 0;
+            started_ = std::max(started_, sources_[k].frame + 1);
+            sources_[k].accept(cycle_);
+        }
+        for (int k = 0; k < IG_OUTS; ++k) observe(k);
     }
 
-    // Settles once with ready_i inverted: no output may follow it.
-    void probe(bool rst_n, const uint32_t* data, bool last, bool ready) {
-        dut_.drive(rst_n, offering_, data, last, !ready);
-        probed_state_ = state();
-        dut_.data(probed_.data());
-    }
-    bool followed_ready() {
-        dut_.data(seen_.data());
-        return probed_state_ != state() || (dut_.valid() && seen_ != probed_);
-    }
-    int state() const { return dut_.ready() | dut_.valid() << 1 | dut_.last() << 2; }
-
-    void accept() {
-        idle_ = 0;
-        offering_ = false;
-        if (in_beat_ == 0) b_.first_in[in_frame_] = cycle_;
-        if (b_.beats_in) b_.beats_in[in_frame_ * c_.in_beats + in_beat_] = cycle_;
-        started_ = in_frame_ + 1;
-        if (++in_beat_ == c_.in_beats) {
-            in_beat_ = 0;
-            ++in_frame_;
+    // Settles once with every ready_i inverted: no output may follow it.
+    void probe(bool rst_n) {
+        Readies other;
+        for (int k = 0; k < IG_OUTS; ++k) other[k] = !readies_[k];
+        dut_.drive(rst_n, offers_, other);
+        for (int k = 0; k < IG_INS; ++k) probed_ready_[k] = dut_.ready(k);
+        for (int k = 0; k < IG_OUTS; ++k) {
+            sinks_[k].probed_state = state(k);
+            dut_.data(k, sinks_[k].probed.data());
         }
     }
+    bool followed_ready() {
+        bool followed = false;
+        for (int k = 0; k < IG_INS; ++k) followed |= probed_ready_[k] != dut_.ready(k);
+        for (int k = 0; k < IG_OUTS; ++k) {
+            Sink& sink = sinks_[k];
+            dut_.data(k, sink.seen.data());
+            followed |= sink.probed_state != state(k) || (dut_.valid(k) && sink.seen != sink.probed);
+        }
+        return followed;
+    }
+    int state(int k) const { return dut_.valid(k) | dut_.last(k) << 1; }
 
-    void observe(bool ready) {
-        const bool valid = dut_.valid();
-        const bool last = dut_.last();
-        if (stalled_ && !valid) broken(kWithdrawn);
+    void observe(int k) {
+        Sink& sink = sinks_[k];
+        const bool valid = dut_.valid(k), last = dut_.last(k);
+        if (sink.stalled && !valid) broken(kWithdrawn, k);
         if (!valid) {
-            stalled_ = false;
+            sink.stalled = false;
             return;
         }
         quiet_ = 0;
-        dut_.data(seen_.data());
-        if (stalled_ && (last != held_last_ || seen_ != held_)) broken(kChanged);
-        stalled_ = !ready;
-        held_last_ = last;
-        if (stalled_) held_ = seen_;
-        if (ready) take(last);
+        dut_.data(k, sink.seen.data());
+        if (sink.stalled && (last != sink.held_last || sink.seen != sink.held)) broken(kChanged, k);
+        sink.stalled = !readies_[k];
+        sink.held_last = last;
+        if (sink.stalled) sink.held = sink.seen;
+        if (!sink.stalled) take(k, last);
     }
 
-    void take(bool last) {
-        if (out_frame_ >= started_) {  // no input of this frame was accepted yet, or there is no such frame
-            broken(kSpurious);
+    void take(int k, bool last) {
+        Sink& sink = sinks_[k];
+        if (sink.frame >= started_) {  // no input of this frame was accepted yet, or there is no such frame
+            broken(kSpurious, k);
             return;
         }
         idle_ = 0;
-        const int64_t beat = out_frame_ * c_.out_beats + out_beat_;
-        std::memcpy(b_.out + beat * c_.out_words, seen_.data(), 4 * c_.out_words);
-        if (b_.beats_out) b_.beats_out[beat] = cycle_;
-        const bool final_beat = out_beat_ == c_.out_beats - 1;
-        if (last != final_beat) broken(kLast);
-        ++out_beat_;
+        const Port& port = *sink.port;
+        std::memcpy(port.data + sink.index() * port.words, sink.seen.data(), 4 * port.words);
+        if (port.every) port.every[sink.index()] = cycle_;
+        const int64_t frame = sink.frame;
+        const bool final_beat = sink.next();
+        if (last != final_beat) broken(kLast, k);
         if (!final_beat) return;
-        b_.last_out[out_frame_] = cycle_;
+        port.times[frame] = cycle_;
         r_.cycles = cycle_ + 1;
-        out_beat_ = 0;
-        ++out_frame_;
+        done_ = c_.frames;
+        for (const Sink& other : sinks_) done_ = std::min(done_, other.frame);
     }
 
-    // After a reset everything in flight is gone: start again with the first frame whose output is not complete.
+    // After a reset everything in flight is gone: start again with the first frame that has not left by every output.
     void restart() {
-        offering_ = stalled_ = false;
-        in_frame_ = started_ = out_frame_;
-        in_beat_ = out_beat_ = 0;
+        for (Source& source : sources_) {
+            source.offering = false;
+            source.restart(done_);
+        }
+        for (Sink& sink : sinks_) {
+            sink.stalled = false;
+            sink.restart(done_);
+        }
+        started_ = opened_ = done_;
         idle_ = 0;
     }
 
-    void broken(Rule rule) {
-        if (r_.count[rule]++ == 0) r_.first[rule] = cycle_;
+    void broken(Rule rule, int64_t stream) {
+        if (r_.count[rule]++ != 0) return;
+        r_.first[rule] = cycle_;
+        r_.stream[rule] = stream;
     }
 
     Dut& dut_;
     const Config& c_;
-    const Buffers& b_;
     Result& r_;
-    Random random_in_, random_out_;
-    std::vector<uint32_t> junk_, seen_, held_, probed_;
-    int64_t cycle_ = 0, idle_ = 0, quiet_ = 0, reset_ = 0, started_ = 0;
-    int64_t in_frame_ = 0, in_beat_ = 0, out_frame_ = 0, out_beat_ = 0;
-    int probed_state_ = 0;
-    bool offering_ = false, stalled_ = false, held_last_ = false;
+    std::array<Source, IG_INS> sources_;
+    std::array<Sink, IG_OUTS> sinks_;
+    Offers offers_{};
+    Readies readies_{};
+    std::array<bool, IG_INS> probed_ready_{};
+    int64_t cycle_ = 0, idle_ = 0, quiet_ = 0, reset_ = 0;
+    int64_t started_ = 0, opened_ = 0, done_ = 0;  // frames that have begun to enter, that may, that have left
 };
 
 }  // namespace
@@ -223,9 +299,9 @@ IG_PUBLIC Dut* ig_create(const char* directory, const Config* config, Result* re
 }
 
 // Returns 0, or 1 when the design stopped itself.
-IG_PUBLIC int ig_run(Dut* dut, const Config* config, const Buffers* buffers, Result* result) {
+IG_PUBLIC int ig_run(Dut* dut, const Config* config, const Port* ports, Result* result) {
     return guarded(result, 1, [&] {
-        Run(*dut, *config, *buffers, *result)();
+        Run(*dut, *config, ports, *result)();
         return 0;
     });
 }

@@ -80,7 +80,7 @@ def _unlike(names: Sequence[str]) -> list[str]:
     """Beginnings of port names, as the names of the nodes and unlike each other."""
     found: list[str] = []
     for name in names:
-        plain = re.sub(r"\W", "_", name).strip("_") or "port"
+        plain = re.sub(r"[\W_]+", "_", name, flags=re.ASCII).strip("_") or "port"
         plain = plain if re.match("[A-Za-z]", plain) else f"port_{plain}"
         number = sum(re.fullmatch(rf"{plain}_(\d+_)?", other) is not None for other in found)
         found.append(f"{plain}_{number}_" if number else f"{plain}_")

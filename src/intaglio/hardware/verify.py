@@ -27,28 +27,32 @@ class Comparison:
         return self.trace.finished and self.mismatches == 0 and not self.trace.violations
 
 
-def to_beats(design: Design, inputs: IntArray) -> Words:
-    """Network inputs (frames, *shape) as the words of the input port (frames, beats, words)."""
-    stream = design.streams[design.sources[0]]
-    shape = design.graph.input_types[0].shape
+def to_beats(design: Design, inputs: IntArray, which: int = 0) -> Words:
+    """Values of input `which` of the network (frames, *shape) as the words of its port (frames, beats, words)."""
+    stream = design.streams[design.sources[which]]
+    shape = design.graph.input_types[which].shape
     if inputs.shape[1:] != shape:
-        raise ShapeError(f"the design takes inputs of shape {shape}, not {inputs.shape[1:]}")
-    flat = inputs.reshape(len(inputs), -1)[:, design.input_orders[0]]
+        name = design.graph.nodes[design.graph.inputs[which]].name
+        raise ShapeError(f"the design takes inputs of shape {shape} by {name}, not {inputs.shape[1:]}")
+    flat = inputs.reshape(len(inputs), -1)[:, design.input_orders[which]]
     return pack(flat.reshape(len(inputs), stream.beats, stream.wire.lanes), stream.wire.bits)
 
 
-def from_beats(design: Design, words: Words) -> IntArray:
-    """Words of the output port (frames, beats, words) as network outputs (frames, *shape)."""
-    stream = design.streams[design.sinks[0]]
+def from_beats(design: Design, words: Words, which: int = 0) -> IntArray:
+    """Words of output port `which` (frames, beats, words) as values of the network's output (frames, *shape)."""
+    stream = design.streams[design.sinks[which]]
     values = unpack(words, stream.wire.lanes, stream.wire.bits, stream.wire.signed).reshape(len(words), -1)
     result = np.empty_like(values)
-    result[:, design.output_orders[0]] = values
-    return result.reshape(len(words), *design.graph.output_types[0].shape)
+    result[:, design.output_orders[which]] = values
+    return result.reshape(len(words), *design.graph.output_types[which].shape)
 
 
-def compare(design: Design, simulator: Simulator, inputs: IntArray, **conditions: Any) -> Comparison:
-    """Run `inputs` through a simulator under `conditions` (stalls, resets, ...) and count the wrong integers."""
-    expected = design.graph(inputs)[0]
-    trace = simulator.run(to_beats(design, inputs), **conditions)
-    wrong = int((from_beats(design, trace.words) != expected).sum())
-    return Comparison(len(inputs), expected.size, wrong, trace)
+def compare(design: Design, simulator: Simulator, *inputs: IntArray, **conditions: Any) -> Comparison:
+    """Run the network's inputs, one array (frames, *shape) for each, through a simulator under `conditions` (stalls,
+    resets, ...) and count the wrong integers of all outputs.
+    """
+    expected = design.graph(*inputs)
+    trace = simulator.run(*(to_beats(design, some, which) for which, some in enumerate(inputs)), **conditions)
+    found = [from_beats(design, stream.words, which) for which, stream in enumerate(trace.outputs)]
+    wrong = sum(int((some != right).sum()) for some, right in zip(found, expected, strict=True))
+    return Comparison(len(inputs[0]), sum(right.size for right in expected), wrong, trace)

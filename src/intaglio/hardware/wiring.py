@@ -56,6 +56,12 @@ class Wiring:
         self.units.append(Fork(f"{name}.fork", route.stream, tuple(copies), (UNSIZED,) * uses))
         self.routes[node] = [replace(route, stream=copy) for copy in reversed(copies)]
 
+    def buffer(self, name: str, route: Route) -> Route:
+        """The route behind a FIFO of its own (a fork of one branch)."""
+        copy = self._like(route.stream)
+        self.units.append(Fork(f"{name}.buffer", route.stream, (copy,), (UNSIZED,)))
+        return replace(route, stream=copy)
+
     def _like(self, stream: int) -> int:
         self.streams.append(self.streams[stream])
         return len(self.streams) - 1

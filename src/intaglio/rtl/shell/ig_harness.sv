@@ -1,6 +1,7 @@
-// Shell for placing a design whose data ports have more bits than the package has pins: twelve pins.
+// Shell for placing a design whose data ports have more bits than the package has pins: twelve pins for
+// one stream in and one out, three more for every other.
 //
-// Both data ports are reached through shift registers, so that the design inside keeps its logic and its
+// The data ports are reached through shift registers, so that the design inside keeps its logic and its
 // registers and only its clock is measured; it adds INPUT_BITS + OUTPUT_BITS flip-flops.
 //
 //   shift_i: data_i of the design takes in serial_i at bit 0 and moves up by one bit.
@@ -8,21 +9,23 @@
 //            highest bit is serial_o.
 //
 // Latency: one cycle each way; the handshakes pass through. The design is a module of the name ig_design (the
-// flow renames it), without parameters. It does not keep data_i still while a beat is offered: who shifts does.
+// flow makes it), without parameters, with its streams side by side. It does not keep data_i still while a beat is offered: who shifts does.
 module ig_harness #(
+  parameter int unsigned INPUTS = 1,        // streams in
+  parameter int unsigned OUTPUTS = 1,       // streams out
   parameter int unsigned INPUT_BITS = 24,   // bits of data_i of the design
   parameter int unsigned OUTPUT_BITS = 36   // bits of data_o of the design
 ) (
   input  logic clk_i,
   input  logic rst_ni,
-  // stream in, without its data
-  input  logic valid_i,
-  output logic ready_o,
-  input  logic last_i,
-  // stream out, without its data
-  output logic valid_o,
-  input  logic ready_i,
-  output logic last_o,
+  // streams in, without their data
+  input  logic [INPUTS-1:0] valid_i,
+  output logic [INPUTS-1:0] ready_o,
+  input  logic [INPUTS-1:0] last_i,
+  // streams out, without their data
+  output logic [OUTPUTS-1:0] valid_o,
+  input  logic [OUTPUTS-1:0] ready_i,
+  output logic [OUTPUTS-1:0] last_o,
   // shift registers
   input  logic shift_i,
   input  logic serial_i,
