@@ -17,8 +17,8 @@ from intaglio.ir.errors import DataError, IntaglioError
 from intaglio.measure import (
     NAMES,
     Measurement,
-    Product,
     RunFolder,
+    StepResult,
     code_key,
     content_key,
     dump,
@@ -98,7 +98,7 @@ def test_a_finished_step_is_not_done_again(tmp_path):
 
     def action():
         calls.append(1)
-        return Product((folder.write("rtl/top.sv", "module top;"), folder.write("graph.txt", "g")), (TOP1,))
+        return StepResult((folder.write("rtl/top.sv", "module top;"), folder.write("graph.txt", "g")), (TOP1,))
 
     def step(key="k"):
         return folder.step("emit", key, action)
@@ -121,7 +121,7 @@ def test_directories_are_artefacts_too(tmp_path):
     def action():
         for name in "ab":
             folder.write(f"rtl/{name}.mem", name)
-        return Product((folder.rtl,))
+        return StepResult((folder.rtl,))
 
     folder.step("emit", "k", action)
     assert folder.finished("emit", "k") == ()
@@ -131,9 +131,9 @@ def test_directories_are_artefacts_too(tmp_path):
 
 def test_a_failed_step_is_not_marked(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.step("a", "k", Product)
+    folder.step("a", "k", StepResult)
     with pytest.raises(ZeroDivisionError):
-        folder.step("a", "other", lambda: Product((tmp_path / str(1 // 0),)))
+        folder.step("a", "other", lambda: StepResult((tmp_path / str(1 // 0),)))
     assert folder.finished("a", "other") is None and folder.finished("a", "k") is None
 
 
@@ -269,7 +269,7 @@ def test_a_folder_of_something_else_is_left_as_it_is(tmp_path):
 
 def test_a_marker_that_names_a_device(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.step("s", "key", Product)
+    folder.step("s", "key", StepResult)
     marker = tmp_path / "steps" / "s.json"
     assert folder.finished("s", "key") == ()
     marker.write_text(json.dumps({**json.loads(marker.read_text()), "files": {"/dev/zero": "0"}}))

@@ -190,7 +190,7 @@ def code_key(*parts: str) -> str:
 
 
 @dataclass(frozen=True)
-class Product:
+class StepResult:
     """What a step leaves behind: files or directories inside the run folder, and numbers."""
 
     files: tuple[Path, ...] = ()
@@ -304,7 +304,7 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # no marker, or one that is not whole: the step is run again
 
-    def step(self, name: str, key: str, action: Callable[[], Product]) -> tuple[Measurement, ...]:
+    def step(self, name: str, key: str, action: Callable[[], StepResult]) -> tuple[Measurement, ...]:
         """The measurements of a finished step; or else do it, by `action`, and mark it finished."""
         done = self.finished(name, key)
         if done is not None:

@@ -103,7 +103,7 @@ def test_ranges_of_channels_stay_below_the_limit() -> None:
     assert channel_parts(np.zeros((2, 200), dtype=np.int64), 2**24) == []
 
 
-def steps(graph: Graph) -> list[execute.Step]:
+def steps(graph: Graph) -> list[execute.ProgramStep]:
     return graph._plan.steps
 
 

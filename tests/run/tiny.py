@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from torch import nn
 
-from intaglio.measure import Measurement, Product, RunFolder
+from intaglio.measure import Measurement, RunFolder, StepResult
 from intaglio.models import MODELS
 from intaglio.run.state import State
 
@@ -45,7 +45,7 @@ def wait_after(name: str, sign: Path) -> None:
     from intaglio.run import pipeline
 
     def waiting(step: pipeline.Step) -> pipeline.Step:
-        def action(state: State) -> Product:
+        def action(state: State) -> StepResult:
             product = step.action(state)
             sign.touch()
             time.sleep(3600)

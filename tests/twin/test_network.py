@@ -113,11 +113,11 @@ def test_a_softmax_at_the_end_stays_with_the_network() -> None:
     assert torch.allclose(doubled(small, x), F.log_softmax(reals(graph, x), 1), atol=1e-12)
 
 
-def planted(name: str) -> Callable[[exact.Layer], nn.Module]:
+def planted(name: str) -> Callable[[exact.ExactLayer], nn.Module]:
     """`Layer.frozen` with one fault."""
-    right = exact.Layer.frozen
+    right = exact.ExactLayer.frozen
 
-    def wrong(self: exact.Layer, *given: object) -> nn.Module:
+    def wrong(self: exact.ExactLayer, *given: object) -> nn.Module:
         made = right(self, *given)  # type: ignore[arg-type]
         if name == "bias" and made.bias is not None:
             made.bias.data.neg_()
@@ -139,7 +139,7 @@ def test_the_checks_see_a_fault_in_freezing(fault: str, monkeypatch: pytest.Monk
     x = torch.rand(64, 4)
     small = Recipe(FixedPoint()).apply(model, x).eval()
     assert equal(small, lower(small, x[:1]), x) == 0
-    monkeypatch.setattr(exact.Layer, "frozen", planted(fault))
+    monkeypatch.setattr(exact.ExactLayer, "frozen", planted(fault))
     with pytest.raises(StructureError, match="0: freezing changed"):
         lower(small, x[:1])
     if fault != "weight":

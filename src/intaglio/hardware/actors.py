@@ -215,7 +215,7 @@ class Join(Actor):
         return [pixel * words + min(max(word - place, 0), words) for _, words, place in ways], [beats]
 
 
-class Split(Actor):
+class Copy(Actor):
     """`ig_fork`: a beat moves once every branch has room for it.
 
     With room for one word a branch takes a beat every other cycle. The equations of its reader say so, too, but knowing

@@ -18,7 +18,7 @@ from intaglio.ir.graph import Graph
 
 
 @dataclass(frozen=True)
-class Choice:
+class FoldingChoice:
     """A folding, the interval that its slowest layer sets, and its estimated area."""
 
     folding: dict[str, Fold]
@@ -31,7 +31,7 @@ Options = Mapping[str, Sequence[Option]]
 
 def fold_for_interval(
     graph: Graph, interval: int, dsp: bool = True, forced: Mapping[str, Forced] | None = None
-) -> Choice:
+) -> FoldingChoice:
     """The cheapest folding whose every layer takes at most `interval` cycles per frame.
 
     `dsp` allows multipliers, `forced` gives parts of plans (`carve`).
@@ -39,7 +39,7 @@ def fold_for_interval(
     return _cheapest(layer_options(graph, dsp, forced), interval)
 
 
-def _cheapest(options: Options, interval: int) -> Choice:
+def _cheapest(options: Options, interval: int) -> FoldingChoice:
     folding: dict[str, Fold] = {}
     area, bound = 0.0, 0
     for name, choices in options.items():
@@ -49,10 +49,12 @@ def _cheapest(options: Options, interval: int) -> Choice:
             raise DesignError(f"{name}: cannot run in {interval} cycles per frame; its fastest folding takes {fastest}")
         best = min(fitting, key=lambda o: (o.area, o.cycles))
         folding[name], area, bound = best.fold, area + best.area, max(bound, best.cycles)
-    return Choice(folding, bound, area)
+    return FoldingChoice(folding, bound, area)
 
 
-def fold_for_area(graph: Graph, area: float, dsp: bool = True, forced: Mapping[str, Forced] | None = None) -> Choice:
+def fold_for_area(
+    graph: Graph, area: float, dsp: bool = True, forced: Mapping[str, Forced] | None = None
+) -> FoldingChoice:
     """The folding with the shortest interval whose estimated area is at most `area` LUT4 equivalents."""
     options = layer_options(graph, dsp, forced)
     slowest_fastest = max(min(o.cycles for o in choices) for choices in options.values())

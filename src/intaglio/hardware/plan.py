@@ -10,10 +10,10 @@ from functools import cached_property
 
 import numpy as np
 
-from intaglio.hardware.choice import offers
 from intaglio.hardware.memory import IntArray, Memory, signed_bits
-from intaglio.hardware.products import PRODUCTS, Lane, Product, Words
-from intaglio.hardware.schedules import SCHEDULES, Dense, Schedule
+from intaglio.hardware.plan_part import offers
+from intaglio.hardware.products import PRODUCTS, Lane, Product, WeightWords
+from intaglio.hardware.schedules import SCHEDULES, DenseSchedule, Schedule
 from intaglio.hardware.supplies import SUPPLIES, Supply
 from intaglio.hardware.technology.ecp5 import PRICES
 from intaglio.hardware.technology.prices import Prices
@@ -164,7 +164,7 @@ class Plan:
         return signed_bits(*biased(self.layer.sums, self.bias))
 
     @cached_property
-    def words(self) -> Words:
+    def words(self) -> WeightWords:
         """The weights of every beat that is issued."""
         issued = self.layer.blocks(self.fold, self.product.codes)[self.schedule.issued]
         return self.product.words(issued, self.lane, self.layer.prices, self.sum_bits)
@@ -212,7 +212,7 @@ def plan(layer: Layer, fold: Fold, forced: Forced | None = None) -> Plan:
 def _schedule(layer: Layer, fold: Fold, name: str) -> Schedule:
     """The shortest schedule that pays, or the named one."""
     if not name and fold.simd * fold.pe > WIDEST_LISTED:
-        return Dense.over(layer.groups * layer.outputs // fold.pe, layer.matrix.shape[2] // fold.simd)
+        return DenseSchedule.over(layer.groups * layer.outputs // fold.pe, layer.matrix.shape[2] // fold.simd)
     blocks = layer.blocks(fold)
     found = offers(layer.name, "schedule", SCHEDULES, name, lambda kind: kind.of(blocks))
     worth = [schedule for schedule in found if name or schedule.pays(layer.prices)]

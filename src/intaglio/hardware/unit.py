@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from intaglio.hardware.actors import UNSIZED, Actor, Collect, Link, Narrow, Split
+from intaglio.hardware.actors import UNSIZED, Actor, Collect, Copy, Link, Narrow
 from intaglio.hardware.memory import Memory
 from intaglio.hardware.stage import Issuer, Stage
 from intaglio.hardware.streams import Stream
@@ -108,7 +108,7 @@ class Fork(AnyUnit):
         return max(min(ceil(depth / streams[self.input].beats), 2) for depth in self.depths)
 
     def actors(self, links: Links) -> tuple[Actor, ...]:
-        return (Split(self.depths, links[self.input], [links[i] for i in self.outputs]),)
+        return (Copy(self.depths, links[self.input], [links[i] for i in self.outputs]),)
 
 
 @dataclass(frozen=True)

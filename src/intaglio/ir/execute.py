@@ -46,7 +46,7 @@ def fastest_dtype(op: Op, magnitude: int) -> "np.dtype[Any]":
 
 
 @dataclass(frozen=True)
-class Step:
+class ProgramStep:
     """One node to run: its inputs, the dtype it runs in and that of its wire, and the wires no longer needed."""
 
     node: int
@@ -58,11 +58,11 @@ class Step:
     parts: list[tuple[slice, Op]]
 
     @staticmethod
-    def of(position: int, node: Node, types: Sequence[Type], done: tuple[int, ...]) -> "Step":
+    def of(position: int, node: Node, types: Sequence[Type], done: tuple[int, ...]) -> "ProgramStep":
         """The step of a node that reads wires of these Types."""
         dtype, wire = fastest_dtype(node.op, node.op.magnitude(*types)), exact_dtype(node.type.largest)
         parts = node.op.parts(*types) if dtype == np.float64 else []
-        return Step(position, node.op, node.inputs, dtype, wire, done, parts)
+        return ProgramStep(position, node.op, node.inputs, dtype, wire, done, parts)
 
     def run(self, wires: list[Any]) -> None:
         """Execute."""
@@ -83,7 +83,7 @@ class Step:
         return total
 
 
-class Plan:
+class Program:
     """How to run a Graph: steps, dtypes and the size of a chunk."""
 
     def __init__(self, nodes: Sequence[Node], outputs: Sequence[int]) -> None:
@@ -97,7 +97,7 @@ class Plan:
         kept = set(self.outputs)
         done = [tuple(w for w in set(node.inputs) if last[w] == i and w not in kept) for i, node in enumerate(nodes)]
         self.steps = [
-            Step.of(i, node, types[i], done[i]) for i, node in enumerate(nodes) if not isinstance(node.op, Input)
+            ProgramStep.of(i, node, types[i], done[i]) for i, node in enumerate(nodes) if not isinstance(node.op, Input)
         ]
         scratch = [node.op.scratch(*of) for node, of in zip(nodes, types, strict=True)]
         self.elements = sum(node.type.size for node in nodes) + sum(scratch)

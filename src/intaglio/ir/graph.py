@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from intaglio.ir import text as text_form
 from intaglio.ir.errors import GraphError, IntaglioError, RangeError, shown
-from intaglio.ir.execute import Plan
+from intaglio.ir.execute import Program
 from intaglio.ir.node import Node
 from intaglio.ir.op import Op, Work
 from intaglio.ir.ops import Input
@@ -48,8 +48,8 @@ class Graph:
         return {node.name: wire for node, wire in zip(self.nodes, wires, strict=True)}
 
     @cached_property
-    def _plan(self) -> Plan:
-        return Plan(self.nodes, self.outputs)
+    def _plan(self) -> Program:
+        return Program(self.nodes, self.outputs)
 
     @cached_property
     def _users(self) -> tuple[tuple[int, ...], ...]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from intaglio.files import content_key, readable
 from intaglio.hardware.technology import TECHNOLOGIES
-from intaglio.measure import Measurement, Product, RunFolder, code_key, dump, find
+from intaglio.measure import Measurement, RunFolder, StepResult, code_key, dump, find
 from intaglio.reading import read_text
 from intaglio.report import Accuracy, FlowStep, ReportData, render, to_json
 from intaglio.report.verdict import equality
@@ -40,7 +40,7 @@ class Step:
 
     name: str
     about: str
-    action: Callable[[State], Product]
+    action: Callable[[State], StepResult]
     after: str | None
     settings: tuple[str, ...]
     code: tuple[str, ...]
@@ -128,7 +128,7 @@ def _setting(job: Job, name: str) -> Any:
     return value.model_dump() if isinstance(value, BaseModel) else value
 
 
-def _timed(step: Step, state: State) -> Product:
+def _timed(step: Step, state: State) -> StepResult:
     start = time.monotonic()
     product = step.action(state)
     taken = Measurement(step.name, "duration.s", time.monotonic() - start, "measured", "wall clock")

@@ -17,7 +17,7 @@ from intaglio.hardware.timing import longest_interval
 from intaglio.hardware.verify import compare
 from intaglio.ir import ops
 from intaglio.ir.errors import ToolError
-from intaglio.measure import Measurement, Product, Source
+from intaglio.measure import Measurement, Source, StepResult
 from intaglio.run import storage
 from intaglio.run.state import State
 from intaglio.train import evaluate, fit
@@ -41,7 +41,7 @@ def _found(
     return Measurement(state.job.name, name, float(value), source, by, n, (state.job.seed,), note)
 
 
-def check(state: State) -> Product:
+def check(state: State) -> StepResult:
     """Fail before the long work: unknown names, shapes that do not fit, layers without a lowering."""
     example = state.data.test.x[:1]
     check_traceable(state.fresh_model(), example)
@@ -52,10 +52,10 @@ def check(state: State) -> Product:
     missing = [tool for tool in doctor() if not (tool.found or tool.optional)]
     if missing:
         raise ToolError(f"{missing[0].name} is missing: {missing[0].remedy}")
-    return Product()
+    return StepResult()
 
 
-def train(state: State) -> Product:
+def train(state: State) -> StepResult:
     """Train the float network, the baseline of everything after."""
     plan, model = state.job.train, state.fresh_model()
     fit(
@@ -70,10 +70,10 @@ def train(state: State) -> Product:
     )
     state.folder.write(state.float_file.name, save(model.state_dict()))
     bits = _found(state, "storage.float_bits", float_bits(state), "measured", "parameters at 32 bits")
-    return Product((state.float_file,), (bits,))
+    return StepResult((state.float_file,), (bits,))
 
 
-def approximate(state: State) -> Product:
+def approximate(state: State) -> StepResult:
     """Apply the recipe and tune the result."""
     plan = state.job.tune
     model = state.recipe.apply(state.float_model, state.calibration)
@@ -90,10 +90,10 @@ def approximate(state: State) -> Product:
     )
     state.recipe.verify(model)
     state.folder.write(state.folder.model.name, save(model.state_dict()))
-    return Product((state.folder.model,))
+    return StepResult((state.folder.model,))
 
 
-def lower(state: State) -> Product:
+def lower(state: State) -> StepResult:
     """Turn the network into integers and compare every test image."""
     test, images = state.data.test, state.job.verify.images
     graph = lower_model(state.model, test.x[:1])
@@ -104,7 +104,7 @@ def lower(state: State) -> Product:
     right = (logits * scale).argmax(axis=1) == test.y[:images].numpy()
     n = len(right)
     change = freezing(state.model, test.x[:images])
-    return Product(
+    return StepResult(
         (state.folder.graph,),
         (
             _found(
@@ -125,7 +125,7 @@ def lower(state: State) -> Product:
     )
 
 
-def store(state: State) -> Product:
+def store(state: State) -> StepResult:
     """Write every constant in its cheapest encoding, read the file back, and count what it needs."""
     graph, by = state.graph, "counted on the graph"
     path = state.folder.write("constants.bin", storage.write(graph))
@@ -146,7 +146,7 @@ def store(state: State) -> Product:
         "storage.file_bytes": file_bits // 8,
         "compression": float_bits(state) / file_bits,
     }
-    return Product((path,), tuple(_found(state, name, value, "measured", by) for name, value in counts.items()))
+    return StepResult((path,), tuple(_found(state, name, value, "measured", by) for name, value in counts.items()))
 
 
 def float_bits(state: State) -> int:
@@ -154,12 +154,12 @@ def float_bits(state: State) -> int:
     return FLOAT_BITS * sum(p.numel() for p in state.float_model.parameters())
 
 
-def carve(state: State) -> Product:
+def carve(state: State) -> StepResult:
     """Choose the units and their folding, write the SystemVerilog, predict the cycles."""
     design = state.design
     state.folder.remove(state.folder.rtl.name)  # with the memories of an earlier carving
     rtl = state.rtl
-    return Product(
+    return StepResult(
         (rtl.directory,),
         (
             _found(state, "cycles.latency", design.latency, "modelled", "intaglio cycles"),
@@ -171,7 +171,7 @@ def carve(state: State) -> Product:
     )
 
 
-def simulate(state: State) -> Product:
+def simulate(state: State) -> StepResult:
     """All test images through Verilator; some with stalls, some through CXXRTL; cycles of a full and an empty pipe."""
     state.work_ahead()
     design, images, by = state.design, state.test_integers, version("verilator")
@@ -183,7 +183,7 @@ def simulate(state: State) -> Product:
     broken = [c for c in (saturated, single, stalled, other) if not c.trace.finished or c.trace.violations]
     wrong = saturated.mismatches + single.mismatches + stalled.mismatches + len(broken)
     latency = int((single.trace.last_out - single.trace.first_in).max())
-    return Product(
+    return StepResult(
         (),
         (
             _found(
@@ -226,7 +226,7 @@ def _at_least(images: np.ndarray, count: int) -> np.ndarray:
     return images if len(images) >= count else np.resize(images, (count, *images.shape[1:]))
 
 
-def synthesize(state: State) -> Product:
+def synthesize(state: State) -> StepResult:
     """Yosys for the family of the device: what the design is made of."""
     result = state.synthesis()
     counts = {
@@ -237,7 +237,7 @@ def synthesize(state: State) -> Product:
         "area.bram": result.bram,
     }
     path = state.folder.write("logs/synthesis.json", json.dumps(result.record(), indent=1) + "\n")
-    return Product(
+    return StepResult(
         (path,),
         tuple(
             _found(state, name, value, "synthesised", f"{result.tool}, {result.flags}")
@@ -246,12 +246,12 @@ def synthesize(state: State) -> Product:
     )
 
 
-def gates(state: State) -> Product:
+def gates(state: State) -> StepResult:
     """The synthesised netlist, on our own models of the device's cells, against the Graph."""
     simulator = build(netlist(state.rtl, state.synthesis()), "verilator")
     result = compare(state.design, simulator, state.test_integers[: state.job.verify.netlist_images])
     wrong = result.mismatches + (not result.equal)
-    return Product(
+    return StepResult(
         (),
         (
             _found(
@@ -267,13 +267,13 @@ def gates(state: State) -> Product:
     )
 
 
-def place(state: State) -> Product:
+def place(state: State) -> StepResult:
     """nextpnr: clock frequency and a bitstream."""
     result = state.placement()
     bitstream = state.folder.write("design.bit", result.bitstream.read_bytes())
     hertz, by = result.fmax_mhz * 1e6, f"{result.tool}, {result.device} {result.package}-{result.speed}, seed 1"
     design = state.design
-    return Product(
+    return StepResult(
         (bitstream,),
         (
             _found(state, "fmax_mhz", result.fmax_mhz, "synthesised", by),

@@ -106,7 +106,7 @@ class _Sums:
     largest: float  # magnitude that a sum of inputs times `whole` can have
 
 
-class Layer(Exact):
+class ExactLayer(Exact):
     """A layer with weights; `norm` is merged into it. `signs` None, or the batch norm whose signs its rows take.
 
     `leaves`: the result leaves the network without meeting another computation.
@@ -270,7 +270,7 @@ class Norm(Exact):
             return Affine(*(part.clone() for part in self._affine(given)))
 
 
-class Border(Exact):
+class ExactBorder(Exact):
     """A border of a constant: the multiple nearest to it of the step of what it is put around."""
 
     def __init__(self, pad: nn.Module) -> None:

@@ -13,7 +13,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.node import map_aggregate, map_arg
 
 from intaglio.ir.errors import UnsupportedLayer
-from intaglio.twin.exact import NORMS, Border, Clip, Exact, Layer, Norm, Steps, has_statistics
+from intaglio.twin.exact import NORMS, Clip, Exact, ExactBorder, ExactLayer, Norm, Steps, has_statistics
 from intaglio.twin.flat import is_reshape
 from intaglio.twin.layers import WEIGHTED
 from intaglio.twin.modules import ArgMax, SumPool
@@ -140,7 +140,7 @@ class Form:
             if layer is None or not _few(quantizer):
                 continue
             norm, weights = self.modules[str(before.target)], self.modules[str(layer.target)]
-            self.modules[str(layer.target)] = Layer(weights, None, leaves=False, signs=norm)
+            self.modules[str(layer.target)] = ExactLayer(weights, None, leaves=False, signs=norm)
             self._put(node, Steps(quantizer, norm, weights, self.module(clip)))
             for gone in (clip, before):
                 if gone is not None:
@@ -167,21 +167,21 @@ class Form:
             if layer is None:
                 self._put(node, Norm(norm))
             else:
-                self.modules[str(layer.target)] = Layer(self.modules[str(layer.target)], norm, leaves=False)
+                self.modules[str(layer.target)] = ExactLayer(self.modules[str(layer.target)], norm, leaves=False)
                 self._erase(node)
 
     def _layers(self) -> None:
         for node in self._nodes(WEIGHTED):
-            self._put(node, Layer(self.modules[str(node.target)], None, leaves=False))
-        for node in self._nodes((Layer,)):
+            self._put(node, ExactLayer(self.modules[str(node.target)], None, leaves=False))
+        for node in self._nodes((ExactLayer,)):
             layer = self.modules[str(node.target)]
-            assert isinstance(layer, Layer)
+            assert isinstance(layer, ExactLayer)
             layer.leaves = self.leaves(node)
 
     def _constants(self) -> None:
         """Borders, and clips that are no part of a quantiser, have constants on a grid."""
         for node in self._nodes((nn.ConstantPad1d, nn.ConstantPad2d)):
-            self._put(node, Border(self.modules[str(node.target)]))
+            self._put(node, ExactBorder(self.modules[str(node.target)]))
         for node in self._nodes((nn.Hardtanh,)):
             if not isinstance(self.module(only_user(node)), ActivationQuantizer):
                 self._put(node, Clip(self.modules[str(node.target)]))

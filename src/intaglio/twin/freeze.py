@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from intaglio.ir.errors import StructureError, UnsupportedLayer
-from intaglio.twin.exact import Exact, Layer, clipped, require_statistics
+from intaglio.twin.exact import Exact, ExactLayer, clipped, require_statistics
 from intaglio.twin.flat import module_of
 from intaglio.twin.form import AVERAGES, Form, attribute, problem
 from intaglio.twin.layers import WEIGHTED, require_finite
@@ -71,7 +71,7 @@ def _constants(form: Form) -> Network:
         if isinstance(module, Exact):
             name, given = str(node.target), wires[node.all_input_nodes[0]]
             modules[name] = module.frozen(name, given)
-            if isinstance(module, Layer):
+            if isinstance(module, ExactLayer):
                 _require_same(name, modules[name], *module.constants(given))
         elif isinstance(module, AVERAGES) and (why := problem(module)) is not None:
             raise UnsupportedLayer(f"{node.target}: {why}")

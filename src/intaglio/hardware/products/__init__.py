@@ -1,12 +1,12 @@
 """How lanes multiply. A new product is one file, one line here, and one SystemVerilog module with its bench."""
 
-from intaglio.hardware.products.bases import Bases
-from intaglio.hardware.products.binary import Binary
-from intaglio.hardware.products.integer import Integer
-from intaglio.hardware.products.product import Dot, Lane, Product, Words
-from intaglio.hardware.products.shift import Shift
-from intaglio.hardware.products.ternary import Ternary
+from intaglio.hardware.products.bases import BasesProduct
+from intaglio.hardware.products.binary import BinaryProduct
+from intaglio.hardware.products.integer import IntegerProduct
+from intaglio.hardware.products.product import Dot, Lane, Product, WeightWords
+from intaglio.hardware.products.shift import ShiftProduct
+from intaglio.hardware.products.ternary import TernaryProduct
 
-PRODUCTS: tuple[type[Product], ...] = (Integer, Binary, Ternary, Bases, Shift)
+PRODUCTS: tuple[type[Product], ...] = (IntegerProduct, BinaryProduct, TernaryProduct, BasesProduct, ShiftProduct)
 
-__all__ = ["PRODUCTS", "Dot", "Lane", "Product", "Words"]
+__all__ = ["PRODUCTS", "Dot", "Lane", "Product", "WeightWords"]

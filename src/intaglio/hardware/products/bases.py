@@ -6,14 +6,13 @@ from typing import ClassVar, Self
 import numpy as np
 
 from intaglio.hardware.memory import IntArray, signed_bits
-from intaglio.hardware.products.product import Dot, Lane, Product, Words, tree_bits
+from intaglio.hardware.products.product import Dot, Lane, Product, WeightWords, tree_bits
 from intaglio.hardware.technology.prices import Prices
-from intaglio.ir.encodings import Bases as BasesEncoding
-from intaglio.ir.encodings import Ternary as TernaryEncoding
+from intaglio.ir.encodings import Bases, Ternary
 
 
 @dataclass(frozen=True)
-class Bases(Product):
+class BasesProduct(Product):
     """A bit for each of the `coefficients`: 1 or 0 where `unipolar`, else 1 or -1."""
 
     coefficients: tuple[int, ...] = ()
@@ -34,7 +33,7 @@ class Bases(Product):
     @classmethod
     def _two_values(cls, weights: IntArray) -> Self | None:
         """Weights {-n, 0, p}; exact."""
-        form = TernaryEncoding.encode(weights)
+        form = Ternary.encode(weights)
         if form is None or max(form.negative, form.positive) == 1:
             return None
         codes = form.codes()
@@ -43,7 +42,7 @@ class Bases(Product):
 
     @classmethod
     def _several(cls, weights: IntArray, lane: Lane) -> Self | None:
-        form = BasesEncoding.encode(weights)
+        form = Bases.encode(weights)
         if form is None:
             return None
         codes = form.codes()
@@ -56,7 +55,7 @@ class Bases(Product):
             return prices.two_planes[0] * lane.bits + prices.two_planes[1]
         return self.bits * (prices.plane[0] * lane.bits + prices.plane[1])
 
-    def dot(self, simd: int, pe: int, lane: Lane, words: Words, beside: int) -> Dot:
+    def dot(self, simd: int, pe: int, lane: Lane, words: WeightWords, beside: int) -> Dot:
         bits = 1 if lane.serial else lane.bits
         signed = lane.signed and not lane.serial
         wide = signed_bits(min(self.coefficients), max(self.coefficients)) + tree_bits(self.bits)

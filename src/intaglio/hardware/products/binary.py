@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from intaglio.hardware.memory import IntArray
-from intaglio.hardware.products.product import Dot, Lane, Product, Words, tree_bits
+from intaglio.hardware.products.product import Dot, Lane, Product, WeightWords, tree_bits
 from intaglio.hardware.technology.prices import Prices
 from intaglio.ir.encodings import Bipolar
 
 
 @dataclass(frozen=True)
-class Binary(Product):
+class BinaryProduct(Product):
     """One bit for a weight."""
 
     name: ClassVar[str] = "binary"
@@ -28,7 +28,7 @@ class Binary(Product):
     def luts(self, lane: Lane, prices: Prices) -> float:
         return prices.binary[0] * lane.bits + prices.binary[1]
 
-    def dot(self, simd: int, pe: int, lane: Lane, words: Words, beside: int) -> Dot:
+    def dot(self, simd: int, pe: int, lane: Lane, words: WeightWords, beside: int) -> Dot:
         bits = 1 if lane.serial else lane.bits
         signed = lane.signed and not lane.serial
         return Dot(simd, pe, bits, signed, bits + tree_bits(simd) + 1, beside, kind="ig_dot_binary")

@@ -6,12 +6,12 @@ from typing import ClassVar, Self
 import numpy as np
 
 from intaglio.hardware.memory import IntArray, signed_bits
-from intaglio.hardware.products.product import Dot, Lane, Product, Words, tree_bits
+from intaglio.hardware.products.product import Dot, Lane, Product, WeightWords, tree_bits
 from intaglio.hardware.technology.prices import Prices
 
 
 @dataclass(frozen=True)
-class Integer(Product):
+class IntegerProduct(Product):
     """Any integers, at least 2 bits: the narrowest that the multiplier array takes."""
 
     name: ClassVar[str] = "integer"
@@ -28,19 +28,19 @@ class Integer(Product):
         luts = prices.product * lane.bits * self.bits + prices.lane
         return min(luts, prices.multiplier_block) if lane.dsp else luts
 
-    def dot(self, simd: int, pe: int, lane: Lane, words: Words, beside: int) -> Dot:
+    def dot(self, simd: int, pe: int, lane: Lane, words: WeightWords, beside: int) -> Dot:
         bits = (1 if lane.serial else lane.bits) + max(words.bits, 2) + tree_bits(simd)
         signed = lane.signed and not lane.serial
         own = {"W_BITS": words.bits, "DSP": int(lane.dsp)}
         return Dot(simd, pe, 1 if lane.serial else lane.bits, signed, bits, beside, special=own)
 
-    def words(self, issued: IntArray, lane: Lane, prices: Prices, sum_bits: int) -> Words:
+    def words(self, issued: IntArray, lane: Lane, prices: Prices, sum_bits: int) -> WeightWords:
         """Without multiplier blocks, mantissas and the shift that a row shares in a beat, where that is cheaper."""
-        plain = Words(issued, self.bits)
+        plain = WeightWords(issued, self.bits)
         return plain if lane.dsp else shared_shifts(plain, lane.bits, sum_bits, prices)
 
 
-def shared_shifts(words: Words, in_bits: int, sum_bits: int, prices: Prices) -> Words:
+def shared_shifts(words: WeightWords, in_bits: int, sum_bits: int, prices: Prices) -> WeightWords:
     """Integers as the mantissas and shifts of block floating point; as they are where shifters cost more."""
     codes = words.codes
     joined = np.bitwise_or.reduce(codes, axis=2)
@@ -52,4 +52,4 @@ def shared_shifts(words: Words, in_bits: int, sum_bits: int, prices: Prices) -> 
     saved = prices.product * (words.bits - narrow) * codes.shape[2] * in_bits
     if saved <= prices.shared_shift * int(shifts.max()).bit_length() * sum_bits:
         return words
-    return Words(mantissas, narrow, shifts)
+    return WeightWords(mantissas, narrow, shifts)

@@ -9,9 +9,9 @@ from typing import ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from intaglio.hardware.choice import Choice
 from intaglio.hardware.codes import FloatCode
 from intaglio.hardware.memory import IntArray
+from intaglio.hardware.plan_part import PlanPart
 from intaglio.hardware.stage import Parameter, Parameters, Stage
 from intaglio.hardware.streams import Wire
 from intaglio.hardware.technology.prices import Prices
@@ -39,7 +39,7 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Words:
+class WeightWords:
     """Weights as they are supplied: codes (words, pe, simd) of `bits` bits.
 
     `shifts` (words, pe), if any, are the exponents that the codes of a row share in a beat.
@@ -66,7 +66,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Product(Choice):
+class Product(PlanPart):
     """Codes of weights, one each and in their shape, of `bits` bits, and how lanes multiply by them.
 
     A product other than of integers may leave a constant of the weights in its sums: `excess` is what every one
@@ -90,13 +90,13 @@ class Product(Choice):
         """LUT4 equivalents of a lane, roughly."""
 
     @abstractmethod
-    def dot(self, simd: int, pe: int, lane: Lane, words: Words, beside: int) -> "Dot":
+    def dot(self, simd: int, pe: int, lane: Lane, words: WeightWords, beside: int) -> "Dot":
         """The stage of `pe` dot products of `simd` lanes; `beside` bits of its pulses are not its own."""
 
-    def words(self, issued: IntArray, lane: Lane, prices: Prices, sum_bits: int) -> Words:
+    def words(self, issued: IntArray, lane: Lane, prices: Prices, sum_bits: int) -> WeightWords:
         """Codes (words, pe, simd) as they are supplied; sums take `sum_bits`."""
         del lane, prices, sum_bits
-        return Words(issued, self.bits)
+        return WeightWords(issued, self.bits)
 
     def scattered(self, places: npt.NDArray[np.bool_]) -> Self:
         """The same with its arrays in the shape of `places`, where those are true in order, and zeros elsewhere."""

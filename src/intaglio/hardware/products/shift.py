@@ -5,12 +5,12 @@ from typing import ClassVar, Self
 
 from intaglio.hardware.codes import exponential, largest_exponent
 from intaglio.hardware.memory import IntArray, signed_bits
-from intaglio.hardware.products.product import Dot, Lane, Product, Words, tree_bits
+from intaglio.hardware.products.product import Dot, Lane, Product, WeightWords, tree_bits
 from intaglio.hardware.technology.prices import Prices
 
 
 @dataclass(frozen=True)
-class Shift(Product):
+class ShiftProduct(Product):
     """A weight is {negative, exponent, mantissa}; without `exponent_bits` an integer, for activations in codes."""
 
     exponent_bits: int = 0
@@ -42,7 +42,7 @@ class Shift(Product):
         mantissas = prices.product * lane.bits * self.mantissa_bits if self.mantissa_bits > 1 else 0
         return mantissas + prices.shifter * self.exponent_bits * wide + wide
 
-    def dot(self, simd: int, pe: int, lane: Lane, words: Words, beside: int) -> Dot:
+    def dot(self, simd: int, pe: int, lane: Lane, words: WeightWords, beside: int) -> Dot:
         own: dict[str, int | str] = {"W_BITS": self.bits, "W_EXP_BITS": self.exponent_bits, "DSP": int(lane.dsp)}
         if self.exponent_bits:
             own |= {"W_EXP_MAX": self.largest, "W_MANT_BITS": self.mantissa_bits}

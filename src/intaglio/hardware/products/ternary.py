@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from intaglio.hardware.memory import IntArray
-from intaglio.hardware.products.product import Dot, Lane, Product, Words, tree_bits
+from intaglio.hardware.products.product import Dot, Lane, Product, WeightWords, tree_bits
 from intaglio.hardware.technology.prices import Prices
-from intaglio.ir.encodings import Ternary as TernaryEncoding
+from intaglio.ir.encodings import Ternary
 
 NEGATIVE = 3  # the code of -1
 
 
 @dataclass(frozen=True)
-class Ternary(Product):
+class TernaryProduct(Product):
     """Two bits for a weight: whether it is not zero, and whether it is negative."""
 
     name: ClassVar[str] = "ternary"
@@ -21,7 +21,7 @@ class Ternary(Product):
 
     @classmethod
     def of(cls, weights: IntArray, lane: Lane) -> Self | None:
-        form = TernaryEncoding.encode(weights)
+        form = Ternary.encode(weights)
         if lane.code is not None or lane.exact or form is None or max(form.negative, form.positive) != 1:
             return None
         codes = form.codes()
@@ -30,7 +30,7 @@ class Ternary(Product):
     def luts(self, lane: Lane, prices: Prices) -> float:
         return prices.ternary[0] * lane.bits + prices.ternary[1]
 
-    def dot(self, simd: int, pe: int, lane: Lane, words: Words, beside: int) -> Dot:
+    def dot(self, simd: int, pe: int, lane: Lane, words: WeightWords, beside: int) -> Dot:
         bits = 1 if lane.serial else lane.bits
         signed = lane.signed and not lane.serial
         return Dot(simd, pe, bits, signed, bits + tree_bits(simd) + 1, beside, kind="ig_dot_ternary")

@@ -10,7 +10,7 @@ from intaglio.hardware.schedules.schedule import Schedule
 
 
 @dataclass(frozen=True)
-class Dense(Schedule):
+class DenseSchedule(Schedule):
     """All beats, counted by the window itself."""
 
     name: ClassVar[str] = "dense"

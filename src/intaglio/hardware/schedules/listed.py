@@ -11,7 +11,7 @@ from intaglio.hardware.technology.prices import Prices
 
 
 @dataclass(frozen=True)
-class Listed(Schedule):
+class ListedSchedule(Schedule):
     """The beats that are not all zero (`ig_window_sparse`); a fold without any keeps its first."""
 
     name: ClassVar[str] = "listed"

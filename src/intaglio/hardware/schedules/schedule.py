@@ -7,8 +7,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from intaglio.hardware.choice import Choice
 from intaglio.hardware.memory import IntArray
+from intaglio.hardware.plan_part import PlanPart
 from intaglio.hardware.technology.prices import Prices
 
 Mask = npt.NDArray[np.bool_]
@@ -16,7 +16,7 @@ Steps = tuple[tuple[tuple[int, int, int], ...], ...]
 
 
 @dataclass(frozen=True)
-class Schedule(Choice):
+class Schedule(PlanPart):
     """`issued` (groups * folds, beats) says which beats a window issues, in order."""
 
     issued: Mask = field(repr=False)

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from intaglio.hardware.memory import IntArray, Memory, pack_lanes
-from intaglio.hardware.products import Words
+from intaglio.hardware.products import WeightWords
 from intaglio.hardware.stage import Parameters
 from intaglio.hardware.supplies.supply import Supply, SupplyStage
 from intaglio.hardware.technology.prices import Prices
@@ -20,7 +20,7 @@ MOST = 256
 
 
 @dataclass(frozen=True)
-class Codebook(Supply):
+class CodebookSupply(Supply):
     """Numbers of codes, in fewer bits than the codes."""
 
     name: ClassVar[str] = "codebook"
@@ -28,7 +28,7 @@ class Codebook(Supply):
     needs: ClassVar[str] = "weights of few values, fewer than half of what their bits can hold, without shared shifts"
 
     @classmethod
-    def of(cls, words: Words) -> Self | None:
+    def of(cls, words: WeightWords) -> Self | None:
         if words.shifts is not None:
             return None
         found = cls(words)
@@ -70,7 +70,7 @@ class Codebook(Supply):
 class CodebookStage(SupplyStage):
     """`ig_supply_codebook`."""
 
-    codebook: Codebook
+    codebook: CodebookSupply
 
     @property
     def module(self) -> str:

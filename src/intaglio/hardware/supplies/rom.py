@@ -5,13 +5,13 @@ from functools import cached_property
 from typing import ClassVar, Self
 
 from intaglio.hardware.memory import Memory, join, pack_lanes
-from intaglio.hardware.products import Words
+from intaglio.hardware.products import WeightWords
 from intaglio.hardware.stage import Parameters, parameters_of
 from intaglio.hardware.supplies.supply import Supply, SupplyStage
 
 
 @dataclass(frozen=True)
-class Rom(Supply):
+class RomSupply(Supply):
     """Codes as they are, and above them the shifts of their rows."""
 
     name: ClassVar[str] = "rom"
@@ -19,7 +19,7 @@ class Rom(Supply):
     needs: ClassVar[str] = "nothing"
 
     @classmethod
-    def of(cls, words: Words) -> Self:
+    def of(cls, words: WeightWords) -> Self:
         return cls(words)
 
     @cached_property

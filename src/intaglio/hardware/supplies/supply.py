@@ -4,26 +4,26 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
-from intaglio.hardware.choice import Choice
 from intaglio.hardware.memory import Memory
-from intaglio.hardware.products import Words
+from intaglio.hardware.plan_part import PlanPart
+from intaglio.hardware.products import WeightWords
 from intaglio.hardware.stage import Stage
 from intaglio.hardware.streams import Wire
 from intaglio.hardware.technology.prices import Prices
 
 
 @dataclass(frozen=True)
-class Supply(Choice):
+class Supply(PlanPart):
     """Gives every beat its word of weights. `words` are all of them, in the order of the beats."""
 
-    words: Words = field(repr=False)
+    words: WeightWords = field(repr=False)
 
     about: ClassVar[str]
     """Where weights come from, for people."""
 
     @classmethod
     @abstractmethod
-    def of(cls, words: Words) -> Self | None:
+    def of(cls, words: WeightWords) -> Self | None:
         """The supply of these words; None where they lack what it needs."""
 
     @abstractmethod

@@ -8,7 +8,7 @@ from intaglio.hardware.carving import Carving, carve_node
 from intaglio.hardware.plan import Fold
 from intaglio.hardware.stage import Parameters, Stage
 from intaglio.hardware.streams import Wire
-from intaglio.hardware.units.gate import Gate
+from intaglio.hardware.units.gate import GateIssuer
 from intaglio.hardware.wiring import Route
 from intaglio.ir.errors import DesignError
 from intaglio.ir.ops import Align, Conv2d, MatMul, Reshape
@@ -74,7 +74,7 @@ def _(op: Align, carving: Carving, index: int) -> None:
         return
     route = carving.take(index, have.lanes if have.lanes % op.block == 0 else op.block)
     wire = carving.wiring.wire(route)
-    carving.finish(index, Gate(wire), [AlignStage(wire, op.block, op.mantissa + wire.signed)], [route])
+    carving.finish(index, GateIssuer(wire), [AlignStage(wire, op.block, op.mantissa + wire.signed)], [route])
 
 
 def _read_by_blocks(carving: Carving, index: int, op: Align) -> bool:

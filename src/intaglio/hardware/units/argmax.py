@@ -7,7 +7,7 @@ import numpy as np
 from intaglio.hardware.carving import Carving, carve_node
 from intaglio.hardware.stage import Parameters, Stage
 from intaglio.hardware.streams import Wire
-from intaglio.hardware.units.gate import Gate
+from intaglio.hardware.units.gate import GateIssuer
 from intaglio.ir.errors import DesignError
 from intaglio.ir.ops import ArgMax
 
@@ -48,4 +48,4 @@ def _(op: ArgMax, carving: Carving, index: int) -> None:
         raise DesignError(f"{node.name}: argmax over an image streams pixels first; flatten through a layer first")
     wire = carving.wiring.wire(route)
     beats = route.order.size // wire.lanes
-    carving.finish(index, Gate(wire, beats), [ArgMaxStage(wire, beats, node.type.bits)], [route])
+    carving.finish(index, GateIssuer(wire, beats), [ArgMaxStage(wire, beats, node.type.bits)], [route])

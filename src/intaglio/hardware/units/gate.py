@@ -9,7 +9,7 @@ from intaglio.hardware.streams import Wire
 
 
 @dataclass(frozen=True)
-class Gate(Issuer):
+class GateIssuer(Issuer):
     """Passes a stream on, `beats` beats per credit."""
 
     source: Wire

@@ -18,7 +18,7 @@ NAMES = "ab"
 
 
 @dataclass(frozen=True)
-class Add(Issuer):
+class AddIssuer(Issuer):
     """`m0 * a + m1 * b` of two streams."""
 
     sources: tuple[Wire, ...]
@@ -48,7 +48,7 @@ class Add(Issuer):
 
 
 @dataclass(frozen=True)
-class Concat(Issuer):
+class ConcatIssuer(Issuer):
     """Streams pixel by pixel: `words` of the first, then those of the others, each times its multiplier."""
 
     sources: tuple[Wire, ...]
@@ -96,7 +96,7 @@ def _(op: ops.Add, carving: Carving, index: int) -> None:
     if not np.array_equal(a.order, b.order):
         raise DesignError(f"{node.name}: its two inputs stream their values in different orders")
     wires = tuple(carving.wiring.wire(route) for route in (a, b))
-    issuer = Add(wires, tuple(int(m) for m in op.multipliers), signed_bits(*node.type.range))
+    issuer = AddIssuer(wires, tuple(int(m) for m in op.multipliers), signed_bits(*node.type.range))
     carving.finish(index, issuer, [], [a, b])
 
 
@@ -114,5 +114,5 @@ def _(op: ops.Concat, carving: Carving, index: int) -> None:
         raise DesignError(f"{node.name}: concatenates flattened images; concatenate before flattening")
     wires = tuple(carving.wiring.wire(route) for route in routes)
     words, multipliers = tuple(c // lanes for c in channels), tuple(int(m) for m in op.multipliers)
-    issuer = Concat(wires, words, multipliers, Wire(lanes, node.type.bits, node.type.signed))
+    issuer = ConcatIssuer(wires, words, multipliers, Wire(lanes, node.type.bits, node.type.signed))
     carving.finish(index, issuer, [], routes)

@@ -20,7 +20,7 @@ WIDEST = 30  # bits of a value in ig_window, whose padding is a 32-bit parameter
 
 
 @dataclass(frozen=True)
-class Window(Issuer):
+class WindowIssuer(Issuer):
     """Sliding window over a ring of image rows (`ig_window`, or `ig_window_sparse` when `steps` is given).
 
     For every output pixel, group and fold it issues the window's beats, `lanes` channels each. `steps` lists, for
@@ -170,7 +170,7 @@ class Operate(Actor):
     Its input is the stream of rows that the ring collects; `moved` there is when the row's space is free again.
     """
 
-    def __init__(self, window: Window, depth: int, latency: int, rows: Link, out: Link) -> None:
+    def __init__(self, window: WindowIssuer, depth: int, latency: int, rows: Link, out: Link) -> None:
         super().__init__([rows], [out])
         self.depth, self.latency = depth, latency
         self.durations = np.array(window.durations * (window.out_width * window.out_height), dtype=np.int64)
@@ -248,7 +248,7 @@ class Operate(Actor):
         return [frame * rows.beats + (int(self.released[y - 1]) if y else 0)], [operations]
 
 
-def window(name: str, stream: Stream, shape: tuple[int, ...], op: ops.Op) -> Window:
+def window(name: str, stream: Stream, shape: tuple[int, ...], op: ops.Op) -> WindowIssuer:
     """The window of a dense layer, a convolution or a pool named `name`, over a tensor of that shape.
 
     Raises DesignError where the module cannot take its values or its padding.
@@ -258,7 +258,7 @@ def window(name: str, stream: Stream, shape: tuple[int, ...], op: ops.Op) -> Win
         raise DesignError(
             f"{name}: its input has {wire.bits} bits, and a window carries at most {WIDEST}; requantise it first"
         )
-    found = Window(wire, height, width, channels)
+    found = WindowIssuer(wire, height, width, channels)
     if not isinstance(op, ops.Conv2d | ops.MaxPool | ops.SumPool):
         return found
     taps = op.window
@@ -273,7 +273,7 @@ def window(name: str, stream: Stream, shape: tuple[int, ...], op: ops.Op) -> Win
     return _padded(name, found, op) if isinstance(op, ops.Conv2d) else found
 
 
-def _padded(name: str, found: Window, op: ops.Conv2d) -> Window:
+def _padded(name: str, found: WindowIssuer, op: ops.Conv2d) -> WindowIssuer:
     low, high = found.source.span
     if max(op.padding) and not low <= op.pad_value <= high:
         raise DesignError(

@@ -7,15 +7,15 @@ from typing import ClassVar, TypeVar
 from intaglio.errors import DesignError, unknown
 
 
-class Choice(ABC):
+class PlanPart(ABC):
     """One of several ways; `needs` says what it needs of a layer, for people."""
 
     name: ClassVar[str]
     needs: ClassVar[str]
 
 
-Kind = TypeVar("Kind", bound=Choice)
-Made = TypeVar("Made", bound=Choice)
+Kind = TypeVar("Kind", bound=PlanPart)
+Made = TypeVar("Made", bound=PlanPart)
 
 
 def offers(
