@@ -36,7 +36,7 @@ def _whole_bitstream(data: bytes) -> bool:
 PRICES = Prices(
     multiplier_block=60.0,
     memory_block=24_288 / 56,
-    memory_block_bits=16_384,
+    memory_shapes=((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16_384)),
     memory_bit=1 / 16,
     listed_worth=0.75,
     product=1.35,
