@@ -11,8 +11,9 @@ from intaglio.ir.errors import RecipeError, shown, unknown
 from intaglio.methods import METHODS
 from intaglio.reading import parse_yaml
 from intaglio.trial import checked
-from intaglio.twin.layers import Batches, all_in_precision_of, inputs
+from intaglio.twin.layers import Batches, all_in_precision_of, by_input, inputs
 from intaglio.twin.method import Method
+from intaglio.twin.record import input_names
 
 SAMPLES = 8
 """Calibration samples on which a network is checked before it is approximated."""
@@ -32,7 +33,8 @@ class Recipe:
         self.allow_loss = allow_loss
 
     def apply(self, model: nn.Module, data: Batches) -> nn.Module:
-        """The approximated network; `model` is not changed. `data` are inputs for calibration.
+        """The approximated network; `model` is not changed. `data` are inputs for calibration: a tensor, a
+        tuple of one for each argument, or batches, perhaps with labels.
 
         What could not become hardware is refused before anything is changed (see `intaglio.check`).
 
@@ -42,6 +44,7 @@ class Recipe:
             cannot be recorded.
         """
         data = data if not isinstance(data, Iterable) else list(data) if not hasattr(data, "shape") else data
+        data = by_input(data, input_names(model))
         model = checked(model, inputs(data, SAMPLES)[0])
         data = all_in_precision_of(model, data)
         for number, method in enumerate(self.methods):

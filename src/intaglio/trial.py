@@ -1,10 +1,14 @@
 """What can become hardware is known before any training: a network is quantised, lowered and carved on trial."""
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from numpy.typing import NDArray
+from torch import fx, nn
+from torch.fx import Node
 
 from intaglio.hardware.emit import require_parameters
 from intaglio.hardware.units import Carving
@@ -14,14 +18,14 @@ from intaglio.ir.graph import Graph
 from intaglio.twin import replacements as use
 from intaglio.twin.capture import capture
 from intaglio.twin.flat import module_of
-from intaglio.twin.layers import in_precision_of
-from intaglio.twin.lower import lower, one_tensor, shapes_of
+from intaglio.twin.layers import Inputs, in_precision_of, several
+from intaglio.twin.lower import given, integers, lower, shapes_of
 from intaglio.twin.modules import ArgMax
 from intaglio.twin.network import Network
 from intaglio.twin.prepare import inside
 from intaglio.twin.quantise import on_trial
 from intaglio.twin.quantizers import ActivationQuantizer
-from intaglio.twin.refuse import located, refusal, require_one_stream, results
+from intaglio.twin.refuse import located, refusal, require_streams, results
 from intaglio.twin.source import place
 
 TRIAL_BITS, PROBE_BITS, MORE_BITS = 8, 12, 16
@@ -34,7 +38,7 @@ IN_THE_NETWORK = {
 """What to write instead of operations that hardware lacks a form for at the place where they stand."""
 
 
-def check(model: nn.Module, example: Tensor) -> None:
+def check(model: nn.Module, example: Inputs) -> None:
     """Raise what `lower` and the default carving would raise, before any training: tries a quantised copy.
 
     Takes about as long as a few forward passes, one lowering and one carving without sizes of FIFOs. `Recipe.apply`
@@ -47,7 +51,7 @@ def check(model: nn.Module, example: Tensor) -> None:
         checked(model, example)
 
 
-def checked(model: nn.Module, example: Tensor) -> nn.Module:
+def checked(model: nn.Module, example: Inputs) -> nn.Module:
     """A copy of `model` that can become hardware for inputs like `example` (N, ...): what methods may change.
 
     A network that was not traced before is traced, and computes the same in float64 on the example.
@@ -63,10 +67,11 @@ def checked(model: nn.Module, example: Tensor) -> nn.Module:
     return gm
 
 
-def _try(network: Network, example: Tensor) -> None:
+def _try(network: Network, example: Inputs) -> None:
     """Lower a copy and carve it; a float network is quantised for it, and compared with what becomes of it."""
-    gm, example = copy.deepcopy(network).eval(), one_tensor(example)
-    require_one_stream(gm)
+    gm = copy.deepcopy(network).eval()
+    example = given(gm, example)
+    require_streams(gm)
     shapes_of(gm, example)
     try:
         if any(isinstance(module, ActivationQuantizer) for module in gm.modules()):
@@ -77,7 +82,7 @@ def _try(network: Network, example: Tensor) -> None:
         raise located(error, gm) from error
 
 
-def _try_float(gm: Network, example: Tensor) -> None:
+def _try_float(gm: Network, example: Inputs) -> None:
     """The trial of a float network, at `PROBE_BITS`; at `TRIAL_BITS` where that needs wider words than there are."""
     try:
         graph = _lowered(gm, example, PROBE_BITS)
@@ -88,12 +93,12 @@ def _try_float(gm: Network, example: Tensor) -> None:
         require_near(gm, graph, example)
 
 
-def _lowered(gm: Network, example: Tensor, bits: int) -> Graph:
+def _lowered(gm: Network, example: Inputs, bits: int) -> Graph:
     """The Graph of a copy with `bits` bits everywhere, calibrated on the example."""
-    return lower(on_trial(copy.deepcopy(gm), example, bits, len(example)), example)
+    return lower(on_trial(copy.deepcopy(gm), [(example,)], bits, len(several(example)[0])), example)
 
 
-def require_near(gm: Network, graph: Graph, example: Tensor) -> None:
+def require_near(gm: Network, graph: Graph, example: Inputs) -> None:
     """Raise UnsupportedLayer unless the Graph, of `PROBE_BITS`, gives what the float network gives on the example.
 
     Near is within 1 % of the norm of the outputs; or, for a network that needs more bits, an error that shrinks as
@@ -114,21 +119,27 @@ def require_near(gm: Network, graph: Graph, example: Tensor) -> None:
         )
 
 
-def _error(gm: Network, graph: Graph, example: Tensor) -> float:
-    """The distance of a Graph's outputs from the float network's, relative to their norm; 0 for a class or zeros."""
+def _error(gm: Network, graph: Graph, example: Inputs) -> float:
+    """The distance of a Graph's outputs from the float network's, relative to their norm; the largest of several."""
+    runner = fx.Interpreter(gm)
+    runner.garbage_collect_values = False
+    with torch.no_grad():
+        runner.run(*several(example))
     (output,) = (node for node in gm.graph.nodes if node.op == "output")
-    (last,) = results(output)
+    found = graph(*integers(graph, example))
+    return max(
+        _distance(gm, last, runner.env, wire.dequantize(some))
+        for last, wire, some in zip(results(output), graph.output_types, found, strict=True)
+    )
+
+
+def _distance(gm: Network, last: Node, values: Mapping[Node, Any], found: NDArray[np.float64]) -> float:
+    """The distance of one output; 0 for a class or zeros."""
     while isinstance(module_of(gm, last), nn.Softmax | nn.LogSoftmax):
         last = last.all_input_nodes[0]
     if isinstance(module_of(gm, last), ArgMax):
         return 0.0
-    runner = fx.Interpreter(gm)
-    runner.garbage_collect_values = False
-    with torch.no_grad():
-        runner.run(example)
-    (kind,), (wire,) = graph.input_types, graph.output_types
-    real = runner.env[last].double().numpy().reshape(len(example), -1)
-    found = wire.dequantize(graph(kind.quantize(example.double().numpy().reshape(-1, *kind.shape)))[0])
+    real = values[last].double().numpy().reshape(len(found), -1)
     if found.size != real.size:
         raise ShapeError(
             f"{place(gm, last)}: torch gives {real.shape[1]} values for each sample, hardware "

@@ -4,19 +4,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from support.check import check
 from support.random_graphs import RandomPorts
 from support.small_designs import DESIGNS
+from torch import Tensor, nn
 
+import intaglio as ig
 from intaglio.hardware.design import Fold, carve
 from intaglio.hardware.emit import emit
 from intaglio.hardware.rtl import Rtl, StreamSpec, pack
 from intaglio.hardware.simulate import Backend, build
 from intaglio.hardware.verify import compare
 from intaglio.ir import ops
-from intaglio.ir.errors import DesignError, ShapeError
+from intaglio.ir.errors import DataError, DesignError, ShapeError
 from intaglio.ir.graph import Builder, Graph
 from intaglio.ir.types import Type
+from intaglio.methods import Binary, BlockFloatingPoint, FixedPoint, Pact, Prune
+from intaglio.recipe import Recipe
+from intaglio.twin.freezing import freezing
+from intaglio.twin.lower import integers
 
 
 def dense(builder: Builder, name: str, wire: int, outputs: int) -> int:
@@ -138,3 +145,77 @@ def test_a_rule_that_one_stream_breaks_is_named_with_it(tmp_path: Path) -> None:
     assert all(np.array_equal(out.words, sent) for out, sent in zip(trace.outputs, words, strict=True))
     (violation,) = build(crossed(tmp_path / "wrong", "1"), optimise=0).run(*words, **conditions).violations
     assert "last not on the frame's final beat" in violation and violation.endswith("of y)")
+
+
+class Sensors(nn.Module):
+    """An image and a vector, joined, with a head each for classes and for a position; the vector leaves, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.eye = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2))
+        self.seen = nn.Sequential(nn.Linear(12, 6), nn.ReLU())
+        self.ear = nn.Sequential(nn.Linear(5, 6), nn.ReLU())
+        self.joined = nn.Sequential(nn.Linear(12, 8), nn.ReLU())
+        self.classes, self.position = nn.Linear(8, 4), nn.Linear(8, 2)
+
+    def forward(self, image: Tensor, sound: Tensor) -> tuple[Tensor, ...]:
+        both = self.joined(torch.cat([self.seen(self.eye(image).flatten(1)), self.ear(sound)], 1))
+        return self.classes(both), self.position(both), sound
+
+
+def sensed(count: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(count)
+    return torch.rand(count, 1, 6, 6, generator=generator), torch.randn(count, 5, generator=generator)
+
+
+RECIPES = {
+    "fixed_point": Recipe(FixedPoint(weight_bits=5, activation_bits=6)),
+    "pruned_binary": Recipe(FixedPoint(), Prune(sparsity=0.5, select="ear.0"), Binary(select="joined.0")),
+    "blocks": Recipe(BlockFloatingPoint(block=1)),
+    "pact": Recipe(Pact(bits=4)),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_from_torch_to_the_netlist(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, data = Sensors().eval(), sensed(64)
+    ig.check(model, data)
+    small = RECIPES[name].apply(model, data).eval()
+    graph = ig.lower(small, data)
+    assert [graph.nodes[i].name for i in graph.inputs] == ["image", "sound"]
+    assert len(graph.outputs) == 3
+    assert ig.equal(small, graph, data) == 0
+    assert freezing(small, data).samples == 64
+    x = integers(graph, tuple(part[:4] for part in data))
+    found = check(graph, {}, x, tmp_path, netlist_units=99 if name == "fixed_point" else 0)
+    assert not found.problems
+    assert found.netlist == (name == "fixed_point")
+
+
+def test_ways_to_give_data_of_several_inputs() -> None:
+    """Whole, in batches, with labels, as a loader gives them: the same network."""
+    torch.manual_seed(0)
+    model, (p, q) = Sensors().eval(), sensed(40)
+    y = torch.zeros(40)
+    halves = [slice(20), slice(20, 40)]
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(p, q, y), 20)
+    ways = (
+        (p, q), [p, q], [(p[h], q[h]) for h in halves], [((p[h], q[h]), y[h]) for h in halves], loader,
+    )  # fmt: skip
+    texts = {str(ig.lower(RECIPES["fixed_point"].apply(model, way), (p, q))) for way in ways}
+    assert len(texts) == 1
+    graph = ig.Graph.parse(texts.pop())
+    scales = [kind.scale for kind in graph.input_types]
+    assert scales[0] != scales[1] and [kind.signed for kind in graph.input_types] == [False, True]
+    for wrong in (p, [p], (p, q, y), [(p,)], [(p, q[:3])], [(p, None)]):
+        with pytest.raises(DataError, match=r"takes 2 inputs \(image, sound\)"):
+            RECIPES["fixed_point"].apply(model, wrong)
+
+
+def test_a_graph_of_another_network_is_refused() -> None:
+    small = RECIPES["fixed_point"].apply(Sensors(), sensed(8))
+    one = nn.Linear(5, 2)
+    other = ig.lower(RECIPES["fixed_point"].apply(one, sensed(8)[1]), sensed(1)[1])
+    with pytest.raises(ShapeError, match="the Graph takes 1 tensors, and the network 2"):
+        ig.equal(small, other, sensed(8))

@@ -409,13 +409,17 @@ def test_defaults_are_not_inputs():
 
 def test_two_inputs_are_named():
     class Two(nn.Module):
-        def forward(self, left: Tensor, right: Tensor) -> Tensor:
-            return left + right
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 2), nn.Linear(3, 2)
+
+        def forward(self, left: Tensor, right: Tensor, deep: bool = True) -> Tensor:
+            return self.a(left) + self.b(right) if deep else left
 
     pair = (torch.rand(8, 4), torch.rand(8, 3))
-    for action in (lambda: ig.Recipe(ig.FixedPoint()).apply(Two(), pair), lambda: ig.check(Two(), pair)):
-        with pytest.raises(UnsupportedLayer, match=r"2 inputs \(left, right\)"):
-            action()
+    small = ig.Recipe(ig.FixedPoint()).apply(Two(), pair)
+    assert [node.name for node in ig.lower(small, pair).nodes][:2] == ["left", "right"]
+    assert [str(n.target) for n in trace(Two()).graph.nodes if n.op == "placeholder"] == ["left", "right"]
 
 
 NAMES = ['r");fault();("', "a\nb", "naïve", "a b", "graph", "code", "meta", "conv-1", "class", "\\", "{x}",

@@ -11,7 +11,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from intaglio.ir.errors import IntaglioError, RangeError, ShapeError
 from intaglio.twin.grid import Kind, mantissa_bits, reciprocal, snap
-from intaglio.twin.layers import evaluating
+from intaglio.twin.layers import Inputs, evaluating, several, shape_of
 from intaglio.twin.quantizers import ActivationQuantizer
 
 Calibration = Literal["minmax", "percentile", "mse"]
@@ -49,7 +49,7 @@ class Observer:
         return np.concatenate([values, [self.low, self.high]])
 
 
-def observe(gm: GraphModule, quantizers: Sequence[ActivationQuantizer], batches: Sequence[Tensor]) -> list[Observer]:
+def observe(gm: GraphModule, quantizers: Sequence[ActivationQuantizer], batches: Sequence[Inputs]) -> list[Observer]:
     """What each of these quantisers sees while the network runs on the data; they pass values unchanged meanwhile."""
     names = {module: name for name, module in gm.named_modules()}
     observers = [Observer(names[quantizer]) for quantizer in quantizers]
@@ -78,27 +78,27 @@ class _Watch(Interpreter):
         return value
 
 
-def observe_nodes(gm: GraphModule, nodes: Sequence[Node], batches: Sequence[Tensor]) -> list[Observer]:
+def observe_nodes(gm: GraphModule, nodes: Sequence[Node], batches: Sequence[Inputs]) -> list[Observer]:
     """What these nodes give on the data."""
     observers = {node: Observer(str(node.target)) for node in nodes}
     training = gm.training
     gm.eval()
     with torch.no_grad():
         for x in batches:
-            _Watch(gm, observers).run(x)
+            _Watch(gm, observers).run(*several(x))
     gm.train(training)
     return [observers[node] for node in nodes]
 
 
-def _show(gm: GraphModule, x: Tensor) -> None:
+def _show(gm: GraphModule, x: Inputs) -> None:
     """Run the network on calibration data; ShapeError where it does not accept them."""
     try:
-        gm(x)
+        gm(*several(x))
     except IntaglioError:
         raise
     except (RuntimeError, ValueError) as error:
         raise ShapeError(
-            f"the network does not accept calibration data of shape {tuple(x.shape)} "
+            f"the network does not accept calibration data of shape {shape_of(x)} "
             f"({str(error).partition(chr(10))[0]}); give inputs as its first layer takes them"
         ) from error
 

@@ -11,8 +11,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from intaglio.ir.errors import DataError, ShapeError, UnsupportedLayer
-from intaglio.twin.layers import require_finite
-from intaglio.twin.lower import one_tensor, shapes_of
+from intaglio.twin.layers import Inputs, each, require_finite, several, shape_of
+from intaglio.twin.lower import given, shapes_of
 from intaglio.twin.network import Network
 from intaglio.twin.prepare import bake, copied
 from intaglio.twin.source import place
@@ -25,7 +25,7 @@ WRITTEN_DOWN = 1e-5
 """The same where computed weights (weight norm and the like) were written down in float32."""
 
 
-def capture(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Network:
+def capture(model: nn.Module, example: Inputs) -> Network:
     """A traced copy of a network that gives the same results on `example` (N, ...), N at least 1.
 
     Raises:
@@ -38,8 +38,9 @@ def capture(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Network:
     for name, module in plain.named_modules():
         if [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
             require_finite(name or type(model).__name__, module)
-    gm, example = trace(plain), one_tensor(example)
-    if not bool(torch.isfinite(example).all()):
+    gm = trace(plain)
+    example = given(gm, example)
+    if not all(bool(torch.isfinite(part).all()) for part in several(example)):
         raise DataError("the example holds NaN or infinity: clean it first")
     shapes_of(copy.deepcopy(gm).eval(), example)
     _prove(reference, gm, example, WRITTEN_DOWN if written else EXACT)
@@ -63,15 +64,15 @@ def _wide(value: Any) -> Any:
     return torch.float64 if isinstance(value, torch.dtype) and value.is_floating_point else value
 
 
-def _prove(reference: nn.Module, gm: Network, example: Tensor, limit: float) -> None:
+def _prove(reference: nn.Module, gm: Network, example: Inputs, limit: float) -> None:
     """Raise UnsupportedLayer unless the traced form gives what the network gives, in float64."""
     name = type(reference).__name__
     reference, flat = reference.double().eval(), copy.deepcopy(gm).double().eval()
-    x = torch.cat([example, example]) if len(example) == 1 else example
-    x = x.double() if x.is_floating_point() else x
+    x = each(example, lambda part: torch.cat([part, part]) if len(part) == 1 else part)
+    x = each(x, lambda part: part.double() if part.is_floating_point() else part)
     with torch.no_grad(), _Double():
         expected, again = _run(name, reference, x), _run(name, reference, x)
-        found = pytree.tree_leaves(fx.Interpreter(flat).run(x.clone()))
+        found = pytree.tree_leaves(fx.Interpreter(flat).run(*_clones(x)))
         if not _apart(expected, again) <= limit:
             raise UnsupportedLayer(
                 f"{name}: gives other results when it is called again; remove what is random or counts calls in "
@@ -86,14 +87,19 @@ def _prove(reference: nn.Module, gm: Network, example: Tensor, limit: float) -> 
             )
 
 
-def _run(name: str, model: nn.Module, x: Tensor) -> list[Any]:
+def _clones(x: Inputs) -> list[Tensor]:
+    return [part.clone() for part in several(x)]
+
+
+def _run(name: str, model: nn.Module, x: Inputs) -> list[Any]:
     """The outputs of the network as it was given."""
     try:
-        return pytree.tree_leaves(model(x.clone()))
+        return pytree.tree_leaves(model(*_clones(x)))
     except Exception as error:
         reason = str(error).partition("\n")[0]
+        samples, shape = len(several(x)[0]), shape_of(each(x, lambda part: part[0]))
         raise ShapeError(
-            f"{name}: does not accept a batch of {len(x)} samples of shape {tuple(x.shape[1:])} ({reason}); a network "
+            f"{name}: does not accept a batch of {samples} samples of shape {shape} ({reason}); a network "
             f"takes any number of samples, batch first"
         ) from error
 
@@ -129,18 +135,18 @@ class _Results(fx.Interpreter):
         return value
 
 
-def _first_difference(reference: nn.Module, flat: Network, x: Tensor, limit: float) -> str:
+def _first_difference(reference: nn.Module, flat: Network, x: Inputs, limit: float) -> str:
     """The first layer whose results differ, or the last operation where all layers agree."""
     seen: dict[str, list[Any]] = defaultdict(list)
     handles = [
         module.register_forward_hook(lambda m, i, o, name=name: seen[name].append(_kept(o)))
         for name, module in reference.named_modules()
     ]
-    reference(x.clone())
+    reference(*_clones(x))
     for handle in handles:
         handle.remove()
     runner = _Results(flat)
-    runner.run(x.clone())
+    runner.run(*_clones(x))
     for node, value in runner.results:
         wanted = seen.get(str(node.target)) if node.op == "call_module" else None
         if wanted and _apart(pytree.tree_leaves(wanted.pop(0)), pytree.tree_leaves(value)) > limit:

@@ -1,12 +1,15 @@
 """What freezing changes: the network as its layers are written beside what the hardware computes."""
 
 import copy
+from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from intaglio.twin.form import Form
+from intaglio.twin.layers import Inputs, several
 from intaglio.twin.network import Network
 from intaglio.twin.trace import trace
 
@@ -15,7 +18,7 @@ from intaglio.twin.trace import trace
 class Freezing:
     """`deviation`: the largest change of an output, in per cent of the largest output of the network as written.
 
-    `class_changes`: inputs of `samples` whose largest output is another one.
+    `class_changes`: inputs of `samples` whose largest output is another one. Of several outputs the worst counts.
     """
 
     deviation: float
@@ -24,7 +27,7 @@ class Freezing:
 
 
 @torch.no_grad()
-def freezing(model: nn.Module, x: Tensor, batch: int = 256) -> Freezing:
+def freezing(model: nn.Module, x: Inputs, batch: int = 256) -> Freezing:
     """Compare both readings of a quantised network in float64, over all inputs `x` (N, ...).
 
     As written, batch norms and averages are floating point and biases are not rounded; weights and activations are
@@ -33,17 +36,36 @@ def freezing(model: nn.Module, x: Tensor, batch: int = 256) -> Freezing:
     gm = trace(copy.deepcopy(model)).double().eval()
     assert isinstance(gm, Network)
     form = Form(gm)
-    change = largest = 0.0
-    classes = 0
-    for part in x.split(batch):
-        written, exact = _first(gm.plain(part.double())), _first(form.run(part, dtype=torch.float64))  # type: ignore[operator]
-        change = max(change, float((written - exact).abs().max()))
-        largest = max(largest, float(written.abs().max()))
-        classes += int((written.argmax(1) != exact.argmax(1)).sum()) if written.shape[1] > 1 else 0
-    return Freezing(100 * change / largest if largest else 0.0, classes, len(x))
+    plain: Any = gm.plain
+    found: dict[int, _Change] = defaultdict(_Change)
+    for parts in zip(*(some.split(batch) for some in several(x)), strict=True):
+        written, exact = plain(*(part.double() for part in parts)), form.run(*parts, dtype=torch.float64)
+        for number, pair in enumerate(zip(_rows(written), _rows(exact), strict=True)):
+            found[number].see(*pair)
+    worst = max(change.deviation for change in found.values())
+    return Freezing(worst, max(change.classes for change in found.values()), len(several(x)[0]))
 
 
-def _first(outputs: Tensor | tuple[Tensor, ...] | list[Tensor]) -> Tensor:
-    """The first output, one row for each input."""
-    first = outputs if isinstance(outputs, Tensor) else outputs[0]
-    return first.reshape(len(first), -1)
+@dataclass
+class _Change:
+    """What freezing does to one output: `change` and `largest` value, and in how many rows another is largest."""
+
+    change: float = 0.0
+    largest: float = 0.0
+    classes: int = 0
+
+    def see(self, written: Tensor, exact: Tensor) -> None:
+        """Look at more rows."""
+        self.change = max(self.change, float((written - exact).abs().max()))
+        self.largest = max(self.largest, float(written.abs().max()))
+        self.classes += int((written.argmax(1) != exact.argmax(1)).sum()) if written.shape[1] > 1 else 0
+
+    @property
+    def deviation(self) -> float:
+        """The change in per cent of the largest value."""
+        return 100 * self.change / self.largest if self.largest else 0.0
+
+
+def _rows(outputs: Tensor | tuple[Tensor, ...] | list[Tensor]) -> list[Tensor]:
+    """Every output, one row for each input."""
+    return [some.reshape(len(some), -1) for some in (outputs if isinstance(outputs, tuple | list) else (outputs,))]

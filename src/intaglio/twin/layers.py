@@ -1,8 +1,9 @@
 """The layers of a network that methods act on: selectors, and what is required of weights and calibration data."""
 
 import fnmatch
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,29 @@ from intaglio.ir.window import extent
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 """The layers with a `weight` matrix that weight methods act on."""
 
-Batches = Tensor | Iterable[Tensor | tuple[Tensor, Tensor]]
-"""Network inputs: one tensor (N, ...), or an iterable of batches `x` or `(x, y)`."""
+Inputs = Tensor | tuple[Tensor, ...]
+"""What a network takes: one tensor (N, ...), or a tuple of them, one for each argument, all of N samples."""
+
+Batches = Inputs | Iterable[Any]
+"""Network inputs: one tensor (N, ...), or an iterable of batches `x` or `(x, y)`.
+
+For a network of several inputs: a tuple of tensors, or an iterable of batches `(p, q)`, `(p, q, y)` or `((p, q), y)`.
+"""
+
+
+def several(x: Inputs) -> tuple[Tensor, ...]:
+    """The tensors of a network's inputs, one for each argument."""
+    return x if isinstance(x, tuple) else (x,)
+
+
+def each(x: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
+    """Inputs whose tensors are all changed in the same way."""
+    return tuple(map(change, x)) if isinstance(x, tuple) else change(x)
+
+
+def shape_of(x: Inputs) -> str:
+    """The shapes of inputs, for messages."""
+    return " and ".join(str(tuple(part.shape)) for part in several(x))
 
 
 def matches(name: str, module: nn.Module, select: str | Iterable[str]) -> bool:
@@ -95,25 +117,64 @@ def require_finite(name: str, module: nn.Module) -> None:
         )
 
 
-def inputs(data: Batches, limit: int) -> list[Tensor]:
+def inputs(data: Batches, limit: int) -> list[Inputs]:
     """The first `limit` samples of `data` as a list of input batches.
 
     Raises:
         DataError: there are no samples, one is not finite, or the data are no tensors.
     """
-    batches: list[Tensor] = []
+    batches: list[Inputs] = []
     left = limit
     for x, *_ in _batches(data):
         if left <= 0:
             break
-        if len(x):
-            batches.append(x[:left].detach())
-            left -= len(x)
+        if len(several(x)[0]):
+            batches.append(each(x, lambda part, left=left: part[:left].detach()))
+            left -= len(several(x)[0])
     if not batches:
         raise DataError("calibration data are empty: give at least one sample, better some hundred")
-    if not all(bool(torch.isfinite(x).all()) for x in batches):
+    if not all(bool(torch.isfinite(part).all()) for x in batches for part in several(x)):
         raise DataError("calibration data hold NaN or infinity: clean them first")
     return batches
+
+
+def by_input(data: Batches, names: Sequence[str]) -> Batches:
+    """Data of a network with these inputs; several become batches that begin with the tuple of a network's inputs.
+
+    Raises:
+        DataError: a batch has not a tensor for each of several inputs.
+    """
+    if len(names) == 1:
+        return data
+    whole = tuple(data) if isinstance(data, tuple | list) else ()
+    if len(whole) == len(names) and all(map(holds_samples, whole)):
+        return [(part,) for part in zip(*(some.split(256) for some in _of_one_length(whole, names)), strict=True)]
+    batches = [data] if isinstance(data, Tensor) or not isinstance(data, Iterable) else data
+    return [_nested(batch, names) for batch in batches]
+
+
+def _nested(batch: Any, names: Sequence[str]) -> tuple[Any, ...]:
+    """A batch that begins with the tuple of its inputs."""
+    parts = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+    if parts and isinstance(parts[0], tuple | list):
+        given, rest = tuple(parts[0]), parts[1:]
+    else:
+        given, rest = parts[: len(names)], parts[len(names) :]
+    return (_of_one_length(given, names), *rest)
+
+
+def _of_one_length(given: tuple[Any, ...], names: Sequence[str]) -> tuple[Tensor, ...]:
+    """The tensors of several inputs; DataError where one is missing or has another number of samples."""
+    wanted = f"the network takes {len(names)} inputs ({', '.join(names)})"
+    if len(given) != len(names) or not all(map(holds_samples, given)):
+        kinds = ", ".join(type(part).__name__ for part in given)
+        raise DataError(
+            f"{wanted}, and the data hold ({kinds}): give a tuple of {len(names)} tensors (samples, ...), or batches "
+            f"of them"
+        )
+    if len({len(part) for part in given}) != 1:
+        raise DataError(f"{wanted}, and the data have shapes {shape_of(given)}: give as many samples of each")
+    return given
 
 
 def holds_samples(x: object) -> bool:
@@ -121,12 +182,12 @@ def holds_samples(x: object) -> bool:
     return isinstance(x, Tensor) and x.dim() > 0 and x.layout is torch.strided and not x.is_meta
 
 
-def _batches(data: Batches) -> Iterator[tuple[Tensor, ...]]:
+def _batches(data: Batches) -> Iterator[tuple[Inputs, ...]]:
     """Each batch as a tuple that begins with its inputs."""
     whole = data.split(256) if isinstance(data, Tensor) and holds_samples(data) else data
     for batch in whole if isinstance(whole, Iterable) and not isinstance(whole, Tensor) else [whole]:
         parts = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
-        if not parts or not holds_samples(parts[0]):
+        if not parts or not all(map(holds_samples, parts[0] if isinstance(parts[0], tuple) else parts[:1])):
             found = type(parts[0] if parts else batch).__name__
             raise DataError(
                 f"calibration data hold a {found} where inputs should be: give a tensor (samples, ...), or batches x "
@@ -135,10 +196,10 @@ def _batches(data: Batches) -> Iterator[tuple[Tensor, ...]]:
         yield parts
 
 
-def in_precision_of(model: nn.Module, x: Tensor) -> Tensor:
+def in_precision_of(model: nn.Module, x: Inputs) -> Inputs:
     """Inputs in the precision of the network's parameters; whole numbers stay."""
     kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    return x.to(kind) if x.is_floating_point() else x
+    return each(x, lambda part: part.to(kind) if part.is_floating_point() else part)
 
 
 def all_in_precision_of(model: nn.Module, data: Batches) -> Batches:
@@ -146,4 +207,4 @@ def all_in_precision_of(model: nn.Module, data: Batches) -> Batches:
     if isinstance(data, Tensor):
         return in_precision_of(model, data)
     parts = [(in_precision_of(model, x), rest) for x, *rest in _batches(data)]
-    return [(x, *rest) if rest else x for x, rest in parts]  # type: ignore[misc]
+    return [(x, *rest) if rest or isinstance(x, tuple) else x for x, rest in parts]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.fx import GraphModule, Node
 
@@ -17,7 +18,7 @@ from intaglio.ir.types import Type
 from intaglio.twin.flat import is_reshape, module_of
 from intaglio.twin.form import Form
 from intaglio.twin.freeze import freeze, is_frozen
-from intaglio.twin.layers import holds_samples
+from intaglio.twin.layers import Inputs, each, holds_samples, several, shape_of
 from intaglio.twin.quantizers import ActivationQuantizer
 from intaglio.twin.refuse import refusal, require_data, require_form, require_layer, results
 from intaglio.twin.rules import Scope, reshape
@@ -30,8 +31,10 @@ EXACT_BITS = 53
 """Integers up to 2**53 are exact in float64, in which the torch side is evaluated."""
 
 
-def lower(model: nn.Module, example: Tensor, optimised: bool = True) -> Graph:
+def lower(model: nn.Module, example: Inputs, optimised: bool = True) -> Graph:
     """The Graph of a quantised network, for inputs like `example` (N, ...); N may be 1, values do not matter.
+
+    A network of several arguments has an example for each, in a tuple. Inputs have the names of arguments.
 
     Raises:
         UnsupportedLayer: a layer or setting without integer form; StructureError: a weight is not on a grid;
@@ -48,7 +51,7 @@ def lower(model: nn.Module, example: Tensor, optimised: bool = True) -> Graph:
     raise UnsupportedLayer(f"{type(model).__name__}: the forward pass returns nothing")
 
 
-def equal(model: nn.Module, graph: Graph, x: Tensor, batch: int = 256) -> int:
+def equal(model: nn.Module, graph: Graph, x: Inputs, batch: int = 256) -> int:
     """How many output integers differ between `model` in evaluation mode, in float64, and the Graph, over all `x`.
 
     A softmax whose result leaves the network is left out, as in the Graph.
@@ -56,24 +59,40 @@ def equal(model: nn.Module, graph: Graph, x: Tensor, batch: int = 256) -> int:
     Raises:
         ShapeError: the Graph is of another network, or takes other inputs.
     """
-    x = one_tensor(x)
     gm = trace(copy.deepcopy(model)).double().eval()
+    x = given(gm, x)
     shapes_of(gm, x)
     form = None if is_frozen(gm) else Form(gm, softmax=False)
     wrong = 0
-    (kind,) = graph.input_types
-    _require_size("takes", kind, x)
-    for part in x.split(batch):
+    _require_number("takes", len(graph.input_types), len(several(x)))
+    for kind, some in zip(graph.input_types, several(x), strict=True):
+        _require_size("takes", kind, some)
+    for parts in zip(*(some.split(batch) for some in several(x)), strict=True):
         with torch.no_grad():
-            reals = gm(part.double()) if form is None else form.run(part, dtype=torch.float64)
+            reals = gm(*(p.double() for p in parts)) if form is None else form.run(*parts, dtype=torch.float64)
         reals = reals if isinstance(reals, tuple | list) else (reals,)
-        results = graph(kind.quantize(part.double().numpy().reshape(-1, *kind.shape)))
-        for real, result, wire in zip(reals, results, graph.output_types, strict=True):
+        _require_number("gives", len(graph.outputs), len(reals))
+        for real, result, wire in zip(reals, graph(*integers(graph, parts)), graph.output_types, strict=True):
             _require_size("gives", wire, real)
-            expected = result.reshape(len(part), -1), real.numpy().reshape(len(part), -1)
+            expected = result.reshape(len(real), -1), real.numpy().reshape(len(real), -1)
             steps = np.broadcast_to(wire.steps(), wire.shape).reshape(1, -1)
             wrong += int((expected[0] * steps != expected[1]).sum())
     return wrong
+
+
+def integers(graph: Graph, x: Inputs) -> list[NDArray[np.int64]]:
+    """The integers that a Graph takes for a network's inputs, one array for each."""
+    pairs = zip(graph.input_types, several(x), strict=True)
+    return [kind.quantize(some.double().numpy().reshape(-1, *kind.shape)) for kind, some in pairs]
+
+
+def _require_number(verb: str, here: int, there: int) -> None:
+    """ShapeError unless Graph and network have as many tensors."""
+    if here != there:
+        raise ShapeError(
+            f"the Graph {verb} {here} tensors, and the network {there}: compare it with the network from which it was "
+            f"lowered"
+        )
 
 
 def _require_size(verb: str, wire: Type, values: Tensor) -> None:
@@ -154,7 +173,7 @@ class _Shapes(fx.Interpreter):
             self.shapes[n] = tuple(tensors[0].shape)
 
 
-def one_tensor(example: Tensor | tuple[Tensor, ...]) -> Tensor:
+def one_tensor(example: Inputs) -> Tensor:
     """The one tensor of an example, which may stand in a tuple, without its gradient; ShapeError for anything else."""
     example = example[0] if isinstance(example, tuple | list) and len(example) == 1 else example
     if not isinstance(example, Tensor):
@@ -165,18 +184,36 @@ def one_tensor(example: Tensor | tuple[Tensor, ...]) -> Tensor:
     return example.detach()
 
 
-def shapes_of(gm: GraphModule, example: Tensor) -> dict[Node, tuple[int, ...]]:
+def given(gm: GraphModule, example: Inputs) -> Inputs:
+    """The example of a network's inputs without its gradient: one tensor, or a tuple of one for each argument.
+
+    Raises:
+        ShapeError: the example is something else.
+    """
+    names = [str(node.target) for node in gm.graph.nodes if node.op == "placeholder"]
+    if len(names) == 1:
+        return one_tensor(example)
+    parts = tuple(example) if isinstance(example, tuple | list) else (example,)
+    wanted = f"the network takes {len(names)} inputs ({', '.join(names)})"
+    if len(parts) != len(names):
+        raise ShapeError(f"{wanted}, and the example has {len(parts)}; give a tuple of {len(names)} tensors")
+    parts = tuple(map(one_tensor, parts))
+    if len({len(part) for part in parts}) > 1:
+        raise ShapeError(f"{wanted}, and the example has shapes {shape_of(parts)}; give as many samples of each")
+    return parts
+
+
+def shapes_of(gm: GraphModule, example: Inputs) -> dict[Node, tuple[int, ...]]:
     """Shape of every tensor for a batch of two, by node.
 
     Raises:
         UnsupportedLayer: a layer or an operation without integer form; ShapeError: shapes do not fit.
     """
-    example = one_tensor(example)
     dtype = next((p.dtype for p in gm.parameters()), torch.float32)
-    twice = torch.cat([example[:1], example[:1]]).to(dtype)
+    twice = each(given(gm, example), lambda part: torch.cat([part[:1], part[:1]]).to(dtype))
     runner = _Shapes(gm)
     with torch.no_grad():
-        runner.run(twice)
+        runner.run(*several(twice))
     return runner.shapes
 
 

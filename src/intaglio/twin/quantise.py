@@ -10,7 +10,7 @@ from intaglio.ir.errors import DataError
 from intaglio.twin.calibrate import Calibration, log2_scale, observe
 from intaglio.twin.flat import insert_after, module_of
 from intaglio.twin.grid import Kind
-from intaglio.twin.layers import Batches, inputs, matches, weighted_layers
+from intaglio.twin.layers import Batches, Inputs, inputs, matches, several, weighted_layers
 from intaglio.twin.placement import chains, never_negative
 from intaglio.twin.quantizers import ActivationQuantizer, WeightQuantizer
 from intaglio.twin.stack import before_grid, put_last
@@ -40,31 +40,33 @@ def weight_scale(weight: Tensor, bits: int, per_channel: bool, kind: Kind, how: 
 
 
 def place_input(
-    gm: GraphModule, batches: list[Tensor], bits: int, signed: bool | None, log2: int | None, replace: bool
+    gm: GraphModule, batches: list[Inputs], bits: int, signed: bool | None, log2: int | None, replace: bool
 ) -> list[ActivationQuantizer]:
-    """The quantiser of the input, if it is new and needs calibration; one that is there stays unless `replace`.
+    """The quantisers of the inputs that are new and need calibration; those that are there stay unless `replace`.
 
-    `signed` None decides from the data, `log2` None leaves the scale to calibration.
+    `signed` None decides for each input from its data, `log2` None leaves the scales to calibration.
 
     Raises:
         DataError: the data have negative values and `signed` is false.
     """
-    lowest = min(float(x.min()) for x in batches)
-    if lowest < 0 and signed is False:
-        raise DataError(f"the input has negative values ({lowest:g}) but input_signed is false: set it to true")
-    quantizer = ActivationQuantizer(bits, lowest < 0 if signed is None else signed, "power_of_two")
-    for node in [n for n in gm.graph.nodes if n.op == "placeholder"]:
+    placed: list[ActivationQuantizer] = []
+    for number, node in enumerate([n for n in gm.graph.nodes if n.op == "placeholder"]):
+        lowest = min(float(several(x)[number].min()) for x in batches)
+        if lowest < 0 and signed is False:
+            raise DataError(f"the input has negative values ({lowest:g}) but input_signed is false: set it to true")
+        quantizer = ActivationQuantizer(bits, lowest < 0 if signed is None else signed, "power_of_two")
         existing = next((u for u in node.users if isinstance(module_of(gm, u), ActivationQuantizer)), None)
         if existing is None:
             insert_after(gm, node, INPUT, quantizer)
         elif replace:
             gm.set_submodule(str(existing.target), quantizer)
         else:
-            return []
-    if log2 is not None:
-        quantizer.log2_scale.fill_(float(log2))
-        return []
-    return [quantizer]
+            continue
+        if log2 is not None:
+            quantizer.log2_scale.fill_(float(log2))
+        else:
+            placed.append(quantizer)
+    return placed
 
 
 def place_activations(
@@ -86,13 +88,13 @@ def place_activations(
     return placed
 
 
-def calibrate(gm: GraphModule, placed: list[ActivationQuantizer], batches: list[Tensor], how: Calibration) -> None:
+def calibrate(gm: GraphModule, placed: list[ActivationQuantizer], batches: list[Inputs], how: Calibration) -> None:
     """Set the scales of new quantisers from what they see of the data."""
     for quantizer, observer in zip(placed, observe(gm, placed, batches), strict=True):
         log2 = log2_scale(observer.values(), quantizer.low, quantizer.high, quantizer.kind, how)
         with torch.no_grad():
             quantizer.log2_scale.copy_(torch.from_numpy(log2))
-        quantizer.to(batches[0].device)
+        quantizer.to(several(batches[0])[0].device)
 
 
 def quantised(model: nn.Module, data: Batches) -> GraphModule:
@@ -109,7 +111,7 @@ def on_trial(model: nn.Module, data: Batches, bits: int, samples: int = 1) -> Gr
 
 
 def _in_fixed_point(
-    model: nn.Module, batches: list[Tensor], bits: int, how: Calibration, learn: bool
+    model: nn.Module, batches: list[Inputs], bits: int, how: Calibration, learn: bool
 ) -> GraphModule:
     """Every weight, activation and input in `bits` bits at powers of two."""
     chosen = weighted_layers(model)

@@ -11,6 +11,7 @@ from torch.fx import GraphModule, Node
 from intaglio.ir.errors import IntaglioError, ShapeError, UnsupportedLayer
 from intaglio.twin.align import BlockAlign
 from intaglio.twin.flat import free_name, is_reshape, module_of
+from intaglio.twin.layers import Inputs, several, shape_of
 from intaglio.twin.placement import role_of
 from intaglio.twin.quantizers import ActivationQuantizer
 
@@ -43,18 +44,18 @@ class _Shapes(fx.Interpreter):
         return value
 
 
-def _shapes(gm: GraphModule, example: Tensor) -> dict[Node, tuple[int, ...]]:
+def _shapes(gm: GraphModule, example: Inputs) -> dict[Node, tuple[int, ...]]:
     """The shape of every tensor; ShapeError where the network does not accept the example."""
     training = gm.training
     runner = _Shapes(gm.eval())
     try:
         with torch.no_grad():
-            runner.run(example)
+            runner.run(*several(example))
     except IntaglioError:
         raise
     except (RuntimeError, ValueError) as error:
         raise ShapeError(
-            f"the network does not accept data of shape {tuple(example.shape)} ({str(error).partition(chr(10))[0]}); "
+            f"the network does not accept data of shape {shape_of(example)} ({str(error).partition(chr(10))[0]}); "
             f"give inputs as its first layer takes them"
         ) from error
     finally:
@@ -62,7 +63,7 @@ def _shapes(gm: GraphModule, example: Tensor) -> dict[Node, tuple[int, ...]]:
     return runner.shapes
 
 
-def reads(gm: GraphModule, names: Iterable[str], example: Tensor) -> list[Read]:
+def reads(gm: GraphModule, names: Iterable[str], example: Inputs) -> list[Read]:
     """What the named layers read: behind dropouts, and behind flattening where the layer takes vectors."""
     shapes, names = _shapes(gm, example), set(names)
     found: list[Read] = []

@@ -8,6 +8,7 @@ import inspect
 import keyword
 import operator
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from torch import fx, nn
@@ -16,8 +17,7 @@ from torch.nn.utils import parametrize
 from intaglio.ir.errors import IntaglioError, UnsupportedLayer
 from intaglio.twin.layers import evaluating
 from intaglio.twin.network import Network
-from intaglio.twin.refuse import refusal
-from intaglio.twin.replacements import ONE_TENSOR
+from intaglio.twin.prepare import inside
 from intaglio.twin.rules import lower
 from intaglio.twin.source import SourceTracer, line_of
 
@@ -39,8 +39,8 @@ class _Whole(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, x: Any) -> Any:
-        return self.network(x)
+    def forward(self, *inputs: Any) -> Any:
+        return self.network(*inputs)
 
 
 class _Proxy(fx.Proxy):
@@ -66,15 +66,20 @@ for _name in ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "
 class _Recorder(SourceTracer):
     """Stops at layers, looks into everything else, and gives modules names that are attributes, never code."""
 
-    def __init__(self, argument: str) -> None:
+    def __init__(self, arguments: Sequence[str]) -> None:
         super().__init__()
-        self.argument = argument
+        self.arguments = tuple(arguments)
         self.targets: dict[str, str] = {}  # the name in the graph -> where the value is below the root
         self.names: dict[str, str] = {}  # the other way
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """The value of a node."""
         return _Proxy(node, self)
+
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
+        """An input for each argument, called as in the network."""
+        del is_module, concrete_args
+        return root_fn, [self.root, *(self.create_proxy("placeholder", name, (), {}) for name in self.arguments)]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module becomes a node."""
@@ -90,11 +95,9 @@ class _Recorder(SourceTracer):
         return paths[mod]
 
     def create_node(self, kind: str, target: Any, *arguments: Any, **settings: Any) -> fx.Node:
-        """A node; names of modules and tensors are made safe, the input is called as in the network."""
+        """A node; names of modules and tensors are made safe."""
         if kind in ("call_module", "get_attr"):
             target = self._safe(str(target))
-        elif kind == "placeholder":
-            target = self.argument
         return super().create_node(kind, target, *arguments, **settings)
 
     def _safe(self, path: str) -> str:
@@ -146,11 +149,11 @@ def record(model: nn.Module) -> Network:
     A bare layer is called `layer`; characters that no attribute has become underscores. Flags of training stay.
 
     Raises:
-        UnsupportedLayer: not one input, the forward pass depends on the values of tensors, or a part was approximated
+        UnsupportedLayer: no input, the forward pass depends on the values of tensors, or a part was approximated
         before.
     """
     _require_float(model)
-    tracer, root = _Recorder(_argument(model)), _Whole(model)
+    tracer, root = _Recorder(_arguments(model)), _Whole(model)
     try:
         with evaluating(model):
             graph = tracer.trace(root)
@@ -181,18 +184,26 @@ def _value(root: nn.Module, path: str) -> Any:
     return value
 
 
-def _argument(model: nn.Module) -> str:
-    """The name of the one input of a network; UnsupportedLayer where it takes several, or none."""
+def input_names(model: Any) -> list[str]:
+    """The names of a network's inputs; one for what cannot be recorded, which is refused when it is."""
+    model = inside(model)
+    if isinstance(model, Network):
+        return [str(node.target) for node in model.graph.nodes if node.op == "placeholder"]
+    try:
+        return _arguments(model)
+    except (AttributeError, TypeError, ValueError, UnsupportedLayer):
+        return ["input"]
+
+
+def _arguments(model: nn.Module) -> list[str]:
+    """The names of the inputs of a network, its arguments without defaults; UnsupportedLayer where it takes none."""
     parameters = list(inspect.signature(model.forward).parameters.values())
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    if len(needed) > 1:
-        said = f"takes {len(needed)} inputs ({', '.join(needed)}), and hardware has one"
-        raise refusal("the network", said, ONE_TENSOR)
     takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     if not named and not takes_any:
         raise UnsupportedLayer(f"{type(model).__name__}: forward takes no input; give it one tensor")
-    return (needed or named or ["input"])[0]
+    return needed or named[:1] or ["input"]
 
 
 def _not_recorded(model: nn.Module, error: Exception) -> UnsupportedLayer:

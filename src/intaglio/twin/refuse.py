@@ -11,7 +11,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from intaglio.ir.errors import IntaglioError, UnsupportedLayer
 from intaglio.twin.flat import is_reshape, module_of
 from intaglio.twin.modules import ArgMax
-from intaglio.twin.replacements import ONCE, ONE_RESULT, ONE_TENSOR, PARTS, Call, Remedy
+from intaglio.twin.replacements import ONCE, PARTS, RESULTS, UNREAD, Call, Remedy
 from intaglio.twin.source import form, place, written
 from intaglio.twin.supported import ANYTHING_ELSE, row_of, row_of_form
 
@@ -79,22 +79,20 @@ def require_sizes(model: nn.Module) -> None:
             raise refusal(f"{name} ({type(module).__name__})", "its sizes are not known yet", ONCE)
 
 
-def require_one_stream(gm: GraphModule) -> None:
-    """Raise UnsupportedLayer for a network of several input or output tensors: hardware has one stream of each."""
-    entering = [node for node in gm.graph.nodes if node.op == "placeholder"]
-    if len(entering) != 1:
-        names = ", ".join(str(node.target) for node in entering)
-        raise refusal("the network", f"takes {len(entering)} inputs ({names}), and hardware has one", ONE_TENSOR)
-    leaving = results(next(node for node in gm.graph.nodes if node.op == "output"))
-    if len(leaving) != 1:
-        raise refusal("the network", f"returns {len(leaving)} tensors, and hardware returns one", ONE_RESULT)
+def require_streams(gm: GraphModule) -> None:
+    """Raise UnsupportedLayer for a network that leaves an input unread, or returns nothing or a dictionary."""
+    for node in gm.graph.nodes:
+        if node.op == "placeholder" and not node.users:
+            raise refusal("the network", f"does not read its input {node.target}", UNREAD)
+    if not results(next(node for node in gm.graph.nodes if node.op == "output")):
+        raise refusal("the network", "returns no tensors", RESULTS)
 
 
 def results(output: Node) -> list[Any]:
     """What the forward pass returns, one by one."""
     value: Any = output.args[0]
     if isinstance(value, dict):
-        raise refusal("the network", "returns a dictionary", ONE_RESULT)
+        raise refusal("the network", "returns a dictionary", RESULTS)
     return list(value) if isinstance(value, tuple | list) else [value]
 
 

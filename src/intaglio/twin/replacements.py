@@ -259,17 +259,10 @@ VECTOR = Remedy(
     "outputs, outside the network",
     just("x.argmax(1)"),
 )
-ONE_TENSOR = Remedy(
-    "join the inputs along the channels before the network (torch.cat; a vector repeated over the image), and read the "
-    "parts by layers whose weights for the others are zero",
-    lambda call: pointwise(call, call.channels),
-    equal=True,
-)
+UNREAD = Remedy("leave it out of the arguments of forward", just("def forward(self, x):"))
 PARTS = Remedy("call its parts in the forward pass of the network", just("nn.Identity()"))
 ONCE = Remedy("call the network once with data, which sets its sizes", just("network(data)"))
-ONE_RESULT = Remedy(
-    "return one tensor, joined along the channels, and split it afterwards", just("torch.cat([x, x], 1)"), equal=True
-)
+RESULTS = Remedy("return a tensor, or several in a tuple", just("return x, x"))
 PADDED_LAYER = Remedy(
     "leave it out and pad in the convolution or the pool behind it", just("nn.Identity()")
 )

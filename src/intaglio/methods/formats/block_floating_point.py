@@ -37,7 +37,7 @@ from intaglio.twin.align import SMALLEST, BlockAlign
 from intaglio.twin.calibrate import log2_scale, observe
 from intaglio.twin.flat import module_of
 from intaglio.twin.format import Format
-from intaglio.twin.layers import Batches, inputs, weighted_layers
+from intaglio.twin.layers import Batches, Inputs, each, inputs, several, weighted_layers
 from intaglio.twin.method import SearchSpace, Span
 from intaglio.twin.quantise import quantised
 from intaglio.twin.quantizers import ActivationQuantizer, Grid, WeightGrid
@@ -111,7 +111,7 @@ class BlockFloatingPoint(Format):
         gm = quantised(model, data)
         batches = inputs(data, self.samples)
         layers = dict(weighted_layers(gm, self.select))
-        found = reads(gm, layers, batches[0][:1])
+        found = reads(gm, layers, each(batches[0], lambda part: part[:1]))
         shapes = {str(read.call.target): read.shape for read in found}
         blocks = {name: self._block(name, layer, shapes.get(name)) for name, layer in layers.items()}
         for name, layer in layers.items():
@@ -163,7 +163,7 @@ class BlockFloatingPoint(Format):
             )
         return min(self.block, channels)
 
-    def _align(self, gm: GraphModule, found: list[Read], blocks: dict[str, int], batches: list[Tensor]) -> None:
+    def _align(self, gm: GraphModule, found: list[Read], blocks: dict[str, int], batches: list[Inputs]) -> None:
         """Widen the quantisers before selected layers and align what the layers read."""
         sources = [integers_read(gm, read) for read in found]
         self._widen(gm, sources, batches)
@@ -178,14 +178,14 @@ class BlockFloatingPoint(Format):
         gm.delete_all_unused_submodules()
         gm.recompile()
 
-    def _widen(self, gm: GraphModule, sources: Iterable[Node], batches: list[Tensor]) -> None:
+    def _widen(self, gm: GraphModule, sources: Iterable[Node], batches: list[Inputs]) -> None:
         """Quantisers of `width` bits, with room for growth, in place of those at `sources`; the input's stays."""
         placed: dict[str, ActivationQuantizer] = {}
         for node in sources:
             old = gm.get_submodule(str(node.target))
             assert isinstance(old, ActivationQuantizer)
             if node.all_input_nodes[0].op != "placeholder":
-                new = ActivationQuantizer(self.width, old.low < 0, "power_of_two").to(batches[0].device)
+                new = ActivationQuantizer(self.width, old.low < 0, "power_of_two").to(several(batches[0])[0].device)
                 gm.set_submodule(str(node.target), new)
                 placed[str(node.target)] = new
         quantizers = list(placed.values())

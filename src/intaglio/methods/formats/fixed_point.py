@@ -33,7 +33,7 @@ from torch.fx import GraphModule
 from intaglio.ir.errors import StructureError
 from intaglio.twin.calibrate import Calibration
 from intaglio.twin.grid import Kind
-from intaglio.twin.layers import Batches, inputs, matches, weighted_layers
+from intaglio.twin.layers import Batches, Inputs, inputs, matches, weighted_layers
 from intaglio.twin.method import Choice, Method, SearchSpace, Span
 from intaglio.twin.quantise import calibrate, keep_inputs, place_activations, place_input, weight_scale
 from intaglio.twin.quantizers import ActivationQuantizer, Grid, Overflow, WeightQuantizer
@@ -158,6 +158,6 @@ class FixedPoint(Method):
         del name
         return ActivationQuantizer(self.activation_bits, not unsigned, self.activation_scale, learn=self._learned)
 
-    def _calibrate(self, gm: GraphModule, placed: list[ActivationQuantizer], batches: list[Tensor]) -> None:
+    def _calibrate(self, gm: GraphModule, placed: list[ActivationQuantizer], batches: list[Inputs]) -> None:
         """Set the scales of new quantisers from what they see of the data."""
         calibrate(gm, placed, batches, self.calibration)

@@ -37,7 +37,7 @@ from intaglio.ir.errors import RangeError
 from intaglio.twin.calibrate import Calibration, observe
 from intaglio.twin.format import Format
 from intaglio.twin.grid import Kind
-from intaglio.twin.layers import Batches, inputs
+from intaglio.twin.layers import Batches, Inputs, inputs, several
 from intaglio.twin.method import Choice, SearchSpace, Span
 from intaglio.twin.placement import replace_activations
 from intaglio.twin.quantizers import ActivationQuantizer, Grid, LevelQuantizer, WeightGrid
@@ -201,12 +201,12 @@ class Logarithmic(Format):
             "weight_scale": Choice(("power_of_two", "dyadic")),
         }
 
-    def _place(self, gm: GraphModule, bits: int, batches: list[Tensor]) -> None:
+    def _place(self, gm: GraphModule, bits: int, batches: list[Inputs]) -> None:
         """Logarithmic quantisers in place of those behind selected layers, calibrated."""
 
         def make(old: ActivationQuantizer, unsigned: bool) -> LogQuantizer:
             del old
-            return LogQuantizer(bits, not unsigned, learn=self.learn).to(batches[0].device)
+            return LogQuantizer(bits, not unsigned, learn=self.learn).to(several(batches[0])[0].device)
 
         placed = [module for _, module in replace_activations(gm, self.select, make)]
         for quantizer, observer in zip(placed, observe(gm, placed, batches), strict=True):

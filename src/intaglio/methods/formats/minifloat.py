@@ -36,7 +36,7 @@ from intaglio.ir.ops import Align
 from intaglio.twin.calibrate import Calibration, observe
 from intaglio.twin.format import Format
 from intaglio.twin.grid import Kind
-from intaglio.twin.layers import Batches, inputs
+from intaglio.twin.layers import Batches, Inputs, inputs, several
 from intaglio.twin.method import Choice, SearchSpace
 from intaglio.twin.placement import replace_activations
 from intaglio.twin.quantizers import ActivationQuantizer, Grid, WeightGrid
@@ -165,12 +165,12 @@ class Minifloat(Format):
             "per_channel": Choice((False, True)),
         }
 
-    def _place(self, gm: GraphModule, wanted: tuple[int, int], batches: list[Tensor]) -> None:
+    def _place(self, gm: GraphModule, wanted: tuple[int, int], batches: list[Inputs]) -> None:
         """Minifloat quantisers in place of those behind selected layers, calibrated."""
 
         def make(old: ActivationQuantizer, unsigned: bool) -> MinifloatQuantizer:
             del old
-            return MinifloatQuantizer(*wanted, not unsigned, self.learn).to(batches[0].device)
+            return MinifloatQuantizer(*wanted, not unsigned, self.learn).to(several(batches[0])[0].device)
 
         placed = [module for _, module in replace_activations(gm, self.select, make)]
         for quantizer, observer in zip(placed, observe(gm, placed, batches), strict=True):

@@ -32,7 +32,7 @@ from intaglio.ir.errors import RecipeError, unknown
 from intaglio.methods.formats.fixed_point import Bits, FixedPoint
 from intaglio.twin.budget import WIDTHS, share
 from intaglio.twin.calibrate import SAMPLES, log2_scale, observe
-from intaglio.twin.layers import Batches, matches, weighted_layers
+from intaglio.twin.layers import Batches, Inputs, matches, weighted_layers
 from intaglio.twin.method import Choice, SearchSpace, Span
 from intaglio.twin.quantizers import ActivationQuantizer, Grid, WeightQuantizer
 from intaglio.twin.stack import before_grid
@@ -131,7 +131,7 @@ class MixedPrecision(FixedPoint):
             return super()._activation_quantizer(name, unsigned)
         return StoredActivationQuantizer(self.activation_bits, not unsigned, self.activation_scale, learn=self._learned)
 
-    def _calibrate(self, gm: GraphModule, placed: list[ActivationQuantizer], batches: list[Tensor]) -> None:
+    def _calibrate(self, gm: GraphModule, placed: list[ActivationQuantizer], batches: list[Inputs]) -> None:
         """Choose the bits of activations where they share a budget, then the scales."""
         shared = [quantizer for quantizer in placed if isinstance(quantizer, StoredActivationQuantizer)]
         if shared and self.average_activation_bits is not None:
@@ -141,7 +141,7 @@ class MixedPrecision(FixedPoint):
         super()._calibrate(gm, placed, batches)
 
     def _measured(
-        self, gm: GraphModule, quantizers: Sequence[ActivationQuantizer], batches: list[Tensor]
+        self, gm: GraphModule, quantizers: Sequence[ActivationQuantizer], batches: list[Inputs]
     ) -> tuple[list[list[float]], list[int]]:
         """The noise of each activation at every width, and how many values it has for one sample."""
         sizes: dict[nn.Module, int] = {}

@@ -40,7 +40,7 @@ from intaglio.twin.calibrate import Observer, observe_nodes
 from intaglio.twin.fitted import FittedGrid, small_integers
 from intaglio.twin.format import Format
 from intaglio.twin.grid import fractions
-from intaglio.twin.layers import Batches, inputs
+from intaglio.twin.layers import Batches, Inputs, inputs, several
 from intaglio.twin.method import SearchSpace, Span
 from intaglio.twin.quantizers import LevelQuantizer, WeightGrid
 from intaglio.twin.rectifiers import replace_rectifiers, require_in_place, unclipped, unrectified_chains
@@ -224,7 +224,7 @@ class MultiBase(Format):
             assert isinstance(model, GraphModule)
             require_in_place(model, self.select, ActivationBases, "MultiBase")
 
-    def _place(self, gm: GraphModule, batches: list[Tensor]) -> None:
+    def _place(self, gm: GraphModule, batches: list[Inputs]) -> None:
         """Bases for the activations of selected chains."""
         found = unrectified_chains(gm, self.select)
         if not found:
@@ -232,7 +232,7 @@ class MultiBase(Format):
                 "multi_base: activation_bases is set, but no selected layer has an activation behind it: select others"
             )
         watched = observe_nodes(gm, [unclipped(gm, chain) for chain in found], batches)
-        made = [self._activation(observer).to(batches[0].device, batches[0].dtype) for observer in watched]
+        made = [self._activation(observer).to(several(batches[0])[0]) for observer in watched]
         replace_rectifiers(gm, found, made)
 
     def _activation(self, observer: Observer) -> ActivationBases:

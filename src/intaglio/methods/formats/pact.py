@@ -23,7 +23,7 @@ from torch.fx import GraphModule
 from intaglio.ir.errors import RecipeError
 from intaglio.twin.calibrate import Calibration, log2_scale, observe
 from intaglio.twin.grid import Kind
-from intaglio.twin.layers import Batches, inputs
+from intaglio.twin.layers import Batches, Inputs, inputs, several
 from intaglio.twin.method import Choice, Method, SearchSpace, Span
 from intaglio.twin.placement import replace_clips
 from intaglio.twin.quantise import quantised
@@ -82,9 +82,9 @@ class Pact(Method):
         """Word length and kind of scale."""
         return {"bits": Span(2, 8, integer=True), "scale": Choice(("power_of_two", "dyadic"))}
 
-    def _calibrate(self, gm: GraphModule, clips: list[ClippedQuantizer], batches: list[Tensor]) -> None:
+    def _calibrate(self, gm: GraphModule, clips: list[ClippedQuantizer], batches: list[Inputs]) -> None:
         """Set each clip to the last level of the grid that suits what it sees."""
         for clip, observer in zip(clips, observe(gm, clips, batches), strict=True):
             log2 = log2_scale(observer.values(), clip.low, clip.high, clip.kind, self.calibration)
             clip.alpha.data.fill_(clip.high * 2.0 ** float(log2[0]))
-            clip.to(batches[0].device)
+            clip.to(several(batches[0])[0].device)
