@@ -81,11 +81,11 @@ def require_sizes(model: nn.Module) -> None:
 
 def require_streams(gm: GraphModule) -> None:
     """Raise UnsupportedLayer for a network that leaves an input unread, or returns nothing or a dictionary."""
+    if not results(next(node for node in gm.graph.nodes if node.op == "output")):
+        raise refusal("the network", "returns no tensors", RESULTS)
     for node in gm.graph.nodes:
         if node.op == "placeholder" and not node.users:
             raise refusal("the network", f"does not read its input {node.target}", UNREAD)
-    if not results(next(node for node in gm.graph.nodes if node.op == "output")):
-        raise refusal("the network", "returns no tensors", RESULTS)
 
 
 def results(output: Node) -> list[Any]:
