@@ -114,8 +114,8 @@ def test_arrays_that_do_not_fit_the_inputs(tmp_path: Path) -> None:
         simulator.run(a, b[:, :1])
 
 
-def crossed(directory: Path, broken: str = "") -> Rtl:
-    """Two stages side by side; the second, named `v` and `y`, may break a rule."""
+def crossed(directory: Path, broken: str = "", beats: tuple[int, int] = (3, 5)) -> Rtl:
+    """Two stages side by side, of so many beats a frame; the second, named `v` and `y`, may break a rule."""
     directory.mkdir(parents=True, exist_ok=True)
     names = (("u", "x", "0"), ("v", "y", broken or "0"))
     ports = ",\n".join(
@@ -131,9 +131,17 @@ def crossed(directory: Path, broken: str = "") -> Rtl:
     )
     top = directory / "top.sv"
     top.write_text(f"module top (input logic clk_i, input logic rst_ni,\n{ports}\n);\n{body}\nendmodule\n")
-    streams = [StreamSpec(1, 8, False, beats, f"{name}_") for name, beats in (("u", 3), ("v", 5), ("x", 3), ("y", 5))]
+    streams = [StreamSpec(1, 8, False, count, f"{name}_") for name, count in zip("uvxy", 2 * beats, strict=True)]
     library = DESIGNS.parents[2] / "src" / "intaglio" / "rtl" / "ig_fifo.sv"
     return Rtl(directory, "top", (library, top), tuple(streams[:2]), tuple(streams[2:]))
+
+
+@pytest.mark.parametrize("side", ["stall_in", "stall_out"])
+def test_streams_of_one_shape_stall_at_different_times(side: str, tmp_path: Path) -> None:
+    words = np.zeros((40, 4, 1), np.uint32)
+    trace = build(crossed(tmp_path, beats=(4, 4)), optimise=0).run(words, words, **{side: 0.5})
+    assert trace.finished and trace.violations == ()
+    assert not np.array_equal(*(stream.times for stream in trace.outputs))
 
 
 def test_a_rule_that_one_stream_breaks_is_named_with_it(tmp_path: Path) -> None:
