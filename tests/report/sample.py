@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import exp
 
 from intaglio.measure import Measurement
-from intaglio.report import Accuracy, FlowStep, Histogram, LayerRow, RangeRow, ReportData, Span, UnitRow
+from intaglio.report import Accuracy, BusySpan, FlowStep, Histogram, LayerRow, RangeRow, ReportData, UnitRow
 
 M = Measurement
 
@@ -76,7 +76,7 @@ def units() -> tuple[UnitRow, ...]:
             cycles,
             cycles / 1152 if cycles < 1152 else 1.0,
             stall,
-            tuple(Span(start + 1152 * f, start + 1152 * f + lengths[name], f) for f in range(3)),
+            tuple(BusySpan(start + 1152 * f, start + 1152 * f + lengths[name], f) for f in range(3)),
         )
         for name, kind, cycles, start, stall in rows
     )

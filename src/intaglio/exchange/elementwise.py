@@ -8,16 +8,16 @@ from math import prod
 import numpy as np
 
 from intaglio.exchange.file import FileNode
-from intaglio.exchange.scope import Levels, Scope
-from intaglio.exchange.steps import MODES, Absolute, Binary, Clamp, Count, Floats, Round, Sign, Step, run
-from intaglio.exchange.values import EXACT, FLOAT, Constant, Live, Value, Wire, channel_constant, odd
+from intaglio.exchange.scope import Levels, ReadScope
+from intaglio.exchange.steps import MODES, Absolute, BinaryStep, Clamp, Count, Floats, FloatStep, Round, Sign, run
+from intaglio.exchange.values import EXACT, FLOAT, Constant, Live, ReadWire, Value, channel_constant, odd
 from intaglio.ir.affine import reach
 from intaglio.ir.errors import RangeError, ShapeError
 from intaglio.ir.ops import Add, Requantize
 from intaglio.ir.types import Array
 
 Inputs = list[Value | None]
-Handler = Callable[[Scope, FileNode, Inputs], Value]
+Handler = Callable[[ReadScope, FileNode, Inputs], Value]
 
 
 def _fold(kind: str, a: Array, b: Array) -> Array:
@@ -61,7 +61,7 @@ _BROADCAST = (
 )  # fmt: skip
 
 
-def _binary(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _binary(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     a, b = inputs
     if isinstance(a, Constant) and isinstance(b, Constant):
         if a.value.dtype != b.value.dtype and node.op != "Pow":
@@ -74,7 +74,7 @@ def _binary(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
         return x.then(_step(scope, node.op, b, x))
     if isinstance(a, Constant):
         x = scope.live(b)
-        if node.op == "Div" and isinstance(x, Wire) and not scope.values(x).all():
+        if node.op == "Div" and isinstance(x, ReadWire) and not scope.values(x).all():
             raise RangeError("divides by a tensor whose range holds zero: add a constant to it, or clip it, before")
         return x.then(_step(scope, node.op, a, x, swapped=node.op in ("Sub", "Div")))
     if node.op in ("Mul", "Div"):
@@ -82,22 +82,22 @@ def _binary(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     return _sum(scope, scope.integers(a), scope.integers(b), node.op == "Sub")
 
 
-def _step(scope: Scope, kind: str, constant: Constant, x: Live, swapped: bool = False) -> Step:
+def _step(scope: ReadScope, kind: str, constant: Constant, x: Live, swapped: bool = False) -> FloatStep:
     if constant.value.dtype != np.float32 or x.dtype != FLOAT:
         raise scope.fail(f"computes in {constant.value.dtype}: only float32 is supported")
     value = channel_constant(scope.finite(constant.value, "constant"), x.shape)
     if kind == "Div" and not swapped and not value.all():
         raise scope.fail("divides by zero")
-    return Binary(kind, value, swapped)
+    return BinaryStep(kind, value, swapped)
 
 
-def _sum(scope: Scope, a: Wire, b: Wire, negative: bool) -> Wire:
+def _sum(scope: ReadScope, a: ReadWire, b: ReadWire, negative: bool) -> ReadWire:
     """a + b or a - b of two tensors: float32 rounds the exact sum once, and so does reading it."""
     if a.shape != b.shape:
         raise ShapeError(f"adds shapes {a.shape} and {b.shape}: they must be equal")
     if negative:
         flip = Requantize.of(-1, 0, reach([-1], [0], scope.type(b).range), scope.type(b).scale)
-        b = Wire(b.shape, node=scope.add(flip, b.node, part="negative"))
+        b = ReadWire(b.shape, node=scope.add(flip, b.node, part="negative"))
     sides = (scope.type(a).scale, scope.type(b).scale)
     count = max(map(len, sides))
     ratios = {x / y for x, y in zip(*(side * (count // len(side)) for side in sides), strict=True)}
@@ -107,16 +107,16 @@ def _sum(scope: Scope, a: Wire, b: Wire, negative: bool) -> Wire:
     if max(ratio.as_integer_ratio()) >= EXACT:
         raise RangeError(f"adds values on grids {ratio} apart: quantise both with the same scale")
     node = scope.add(Add(ratio.as_integer_ratio()), a.node, b.node)
-    total = Wire(a.shape, node=node)
+    total = ReadWire(a.shape, node=node)
     if any(scope.type(total).largest * scale.numerator >= 2**53 for scale in scope.type(total).scale):
         scope.may_round("the sum is wider than 53 bits")
     return total
 
 
-def _unary(make: Callable[[FileNode], Step]) -> Handler:
+def _unary(make: Callable[[FileNode], FloatStep]) -> Handler:
     """A handler of a step without parameters."""
 
-    def handler(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    def handler(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
         (x,) = inputs
         step = make(node)
         return _folded(scope, step, x) if isinstance(x, Constant) else scope.live(x).then(step)
@@ -124,24 +124,24 @@ def _unary(make: Callable[[FileNode], Step]) -> Handler:
     return handler
 
 
-def _whole(step: Step) -> Handler:
+def _whole(step: FloatStep) -> Handler:
     """A handler of a step that gives integers."""
 
-    def handler(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+    def handler(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
         (x,) = inputs
         return _folded(scope, step, x) if isinstance(x, Constant) else scope.quantised(x, Levels((step,)))
 
     return handler
 
 
-def _folded(scope: Scope, step: Step, x: Constant) -> Constant:
+def _folded(scope: ReadScope, step: FloatStep, x: Constant) -> Constant:
     """A step on a constant, in its own type."""
     if x.value.dtype.kind not in "iuf":
         raise scope.fail(f"computes with {x.value.dtype}: only numbers are supported")
     return Constant(np.asarray(step(x.value)).astype(x.value.dtype))
 
 
-def _clip(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _clip(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     x, *bounds = inputs
     ends = [node.get("min", -math.inf), node.get("max", math.inf)]
     for side, bound in enumerate(bounds):
@@ -152,7 +152,7 @@ def _clip(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     return _unary(lambda _: Clamp(float(ends[0]), float(ends[1])))(scope, node, [x])
 
 
-def _normalise(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _normalise(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     """x * gain + offset, both rounded to float32 first, as onnxruntime does."""
     x, parameters = scope.live(inputs[0]), inputs[1:]
     if node.get("training_mode", 0) or not node.get("spatial", 1):
@@ -169,10 +169,10 @@ def _normalise(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     gain = (np.reciprocal(np.sqrt(spread)) * weight).astype(np.float32)
     offset = (bias - mean * gain).astype(np.float32)
     scope.finite(gain + offset, "gain")
-    return x.then(Binary("Mul", gain), Binary("Add", offset))
+    return x.then(BinaryStep("Mul", gain), BinaryStep("Add", offset))
 
 
-def _per_channel(scope: Scope, value: Value | None, what: str, x: Live, positive: bool = False) -> Floats:
+def _per_channel(scope: ReadScope, value: Value | None, what: str, x: Live, positive: bool = False) -> Floats:
     """A parameter of a quantiser, (1,) or (C,)."""
     known = _check_scale(scope.reals(value, what)) if positive else scope.reals(value, what)
     return channel_constant(known.reshape(()) if known.size == 1 else known, x.shape)
@@ -184,14 +184,14 @@ def _check_scale(scale: Floats) -> Floats:
     return scale
 
 
-def _mode(scope: Scope, node: FileNode, default: str) -> str:
+def _mode(scope: ReadScope, node: FileNode, default: str) -> str:
     mode = node.text("rounding_mode", default).upper()
     if mode not in MODES:
         raise scope.fail(f"rounding mode {mode} is unknown; there are {', '.join(MODES)}")
     return mode
 
 
-def _bounds(scope: Scope, node: FileNode, bits: Value | None) -> tuple[float, float, float]:
+def _bounds(scope: ReadScope, node: FileNode, bits: Value | None) -> tuple[float, float, float]:
     """Lowest and highest level, and the number of bits."""
     value = scope.finite(scope.constant(bits, "bit width").value, "bit width")
     if value.size != 1 or not value.item() >= 1:
@@ -207,27 +207,27 @@ def _bounds(scope: Scope, node: FileNode, bits: Value | None) -> tuple[float, fl
     return 0.0, float(whole - 1 - narrow), float(width)
 
 
-def _rescaled(steps: tuple[Step, ...], zero: Floats, scale: Floats) -> Levels:
+def _rescaled(steps: tuple[FloatStep, ...], zero: Floats, scale: Floats) -> Levels:
     """Levels y that stand for (y - zero) * scale."""
     if (zero == np.rint(zero)).all() and (zero == zero[0]).all() and abs(zero[0]) < EXACT:
         return Levels(steps, int(zero[0]), tuple(Fraction(float(value)) for value in scale))
-    return Levels(steps, after=(Binary("Sub", zero), Binary("Mul", scale)))
+    return Levels(steps, after=(BinaryStep("Sub", zero), BinaryStep("Mul", scale)))
 
 
 _POSITIVE = Count(np.zeros((1, 1), np.float32))
 """0 below zero, else 1: the bit of a sign."""
 
 
-def _signed_bit(steps: tuple[Step, ...], zero: Floats, scale: Floats) -> Levels:
+def _signed_bit(steps: tuple[FloatStep, ...], zero: Floats, scale: Floats) -> Levels:
     """Bits b that stand for (2b - 1 - zero) * scale: exact, for 2b - 1 is 1 or -1."""
     one, two = (np.full(1, value, np.float32) for value in (1, 2))
-    after: list[Step] = [Binary("Mul", two), Binary("Sub", one)]
-    after += [Binary("Sub", zero)] if zero.any() else []
-    after += [Binary("Mul", scale)] if (scale != 1).any() else []
+    after: list[FloatStep] = [BinaryStep("Mul", two), BinaryStep("Sub", one)]
+    after += [BinaryStep("Sub", zero)] if zero.any() else []
+    after += [BinaryStep("Mul", scale)] if (scale != 1).any() else []
     return Levels((*steps, _POSITIVE), after=tuple(after))
 
 
-def _quant(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _quant(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     """Quant (IntQuant): (round(clip(x / scale + zero)) - zero) * scale; clips before it rounds."""
     first, _, _, bits = inputs
     low, high, width = _bounds(scope, node, bits)
@@ -237,21 +237,21 @@ def _quant(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     x = scope.live(first)
     scale = _per_channel(scope, inputs[1], "scale", x, True)
     zero = _per_channel(scope, inputs[2], "zero point", x)
-    steps: tuple[Step, ...] = (Binary("Div", scale), Binary("Add", zero))
+    steps: tuple[FloatStep, ...] = (BinaryStep("Div", scale), BinaryStep("Add", zero))
     if width == 1 and node.get("signed"):
         return scope.quantised(x, _signed_bit(steps, zero, scale))
     return scope.quantised(x, _rescaled((*steps, Clamp(low, high), Round(mode)), zero, scale))
 
 
 def _quant_constant(
-    scope: Scope, x: Array, inputs: Inputs, bounds: tuple[float, float], mode: str, width: float
+    scope: ReadScope, x: Array, inputs: Inputs, bounds: tuple[float, float], mode: str, width: float
 ) -> Constant:
     scale, zero = (_beside(x, value) for value in (_check_scale(scope.reals(inputs[1], "scale")),
                                                    scope.reals(inputs[2], "zero point")))  # fmt: skip
     with np.errstate(over="ignore"):
         moved = np.asarray(scope.reals(Constant(x), "constant") / scale + zero, np.float32)
     one_bit = width == 1 and bounds[0] < 0
-    steps: tuple[Step, ...] = (Clamp(*bounds), Round(mode))
+    steps: tuple[FloatStep, ...] = (Clamp(*bounds), Round(mode))
     levels = np.where(moved >= 0, np.float32(1), np.float32(-1)) if one_bit else run(steps, moved)
     integers = np.asarray(levels - zero, np.float32)
     known = bool((integers == np.rint(integers)).all())
@@ -267,7 +267,7 @@ def _beside(x: Array, parameter: Floats) -> Floats:
     return parameter
 
 
-def _bipolar(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _bipolar(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     """BipolarQuant: scale where x >= 0, else -scale."""
     x, scale = inputs
     if isinstance(x, Constant):
@@ -279,7 +279,7 @@ def _bipolar(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     return scope.quantised(x, _signed_bit((), np.zeros(1, np.float32), steps))
 
 
-def _trunc(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _trunc(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     """Trunc: of version 1, five inputs and the scale stays; of version 2, six inputs, a new scale and a clip."""
     version = 2 if scope.state.opsets.get(node.domain, 1) >= 2 else 1
     if len(inputs) != 4 + version:
@@ -287,20 +287,20 @@ def _trunc(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     x = scope.wire(inputs[0])
     scale = _per_channel(scope, inputs[1], "scale", x, True)
     zero = _per_channel(scope, inputs[2], "zero point", x)
-    steps: list[Step] = [Binary("Div", scale), Binary("Add", zero), Round("ROUND")]
+    steps: list[FloatStep] = [BinaryStep("Div", scale), BinaryStep("Add", zero), Round("ROUND")]
     mode = Round(_mode(scope, node, "FLOOR"))
     if version == 1:
         widths = [scope.reals(value, "bit width").item() for value in inputs[3:]]
         dropped = np.full(1, np.float32(2.0) ** np.float32(widths[0] - widths[1]))
-        return scope.quantised(x, _rescaled((*steps, Binary("Div", dropped), mode), zero, scale))
+        return scope.quantised(x, _rescaled((*steps, BinaryStep("Div", dropped), mode), zero, scale))
     result = _per_channel(scope, inputs[4], "output scale", x, True)
     ratio = (np.float32(2) ** np.rint(np.log2(result / scale))).astype(np.float32)
     low, high, _ = _bounds(scope, node, inputs[5])
-    steps += [Binary("Div", ratio), Clamp(low, high), mode]
+    steps += [BinaryStep("Div", ratio), Clamp(low, high), mode]
     return scope.quantised(x, _rescaled(tuple(steps), (zero / ratio).astype(np.float32), result))
 
 
-def _multi_threshold(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _multi_threshold(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     """MultiThreshold: out_scale * (how many thresholds x reaches) + out_bias."""
     x, rows = scope.live(inputs[0]), scope.reals(inputs[1], "thresholds")
     if rows.ndim != 2 or len(rows) not in (1, x.shape[0] if x.shape else 1):
@@ -314,14 +314,14 @@ def _multi_threshold(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     moved = Fraction(float(bias)) / Fraction(float(scale)) if scale > 0 else Fraction(1, 2)
     if moved.denominator == 1 and 0 < odd(Fraction(float(scale))) * (rows.shape[1] + abs(moved)) <= EXACT:
         return scope.quantised(x, Levels((count,), -int(moved), (Fraction(float(scale)),)))
-    after = (Binary("Mul", np.full(1, scale)), Binary("Add", np.full(1, bias)))
+    after = (BinaryStep("Mul", np.full(1, scale)), BinaryStep("Add", np.full(1, bias)))
     return scope.quantised(x, Levels((count,), after=after))
 
 
 STANDARD: dict[str, Handler] = {
     "Add": _binary, "Sub": _binary, "Mul": _binary, "Div": _binary, "Pow": _binary,
     "Relu": _unary(lambda _: Clamp(0, math.inf)), "Clip": _clip, "Abs": _unary(lambda _: Absolute()),
-    "Neg": _unary(lambda _: Binary("Mul", np.full(1, -1, np.float32))), "BatchNormalization": _normalise,
+    "Neg": _unary(lambda _: BinaryStep("Mul", np.full(1, -1, np.float32))), "BatchNormalization": _normalise,
     "Sign": _whole(Sign()), "Floor": _whole(Round("FLOOR")), "Ceil": _whole(Round("CEIL")),
     "Round": _whole(Round("ROUND")),
 }  # fmt: skip

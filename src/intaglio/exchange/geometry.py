@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from intaglio.exchange.file import FileNode
-from intaglio.exchange.scope import Scope
+from intaglio.exchange.scope import ReadScope
 from intaglio.ir.errors import ShapeError
 from intaglio.ir.window import extent, steps
 
@@ -14,7 +14,7 @@ Sides = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Window:
+class FileWindow:
     """(height, width) pairs; pads: top, left, bottom, right."""
 
     kernel: Pair
@@ -22,7 +22,7 @@ class Window:
     dilation: Pair
     pads: Sides
 
-    def padded(self, pads: Sequence[int]) -> "Window":
+    def padded(self, pads: Sequence[int]) -> "FileWindow":
         """The window with other pads."""
         return replace(self, pads=tuple(pads))
 
@@ -39,7 +39,7 @@ class Window:
         return found[0], found[1]
 
 
-def window_of(scope: Scope, node: FileNode, shape: tuple[int, ...], kernel: Pair | None = None) -> Window:
+def window_of(scope: ReadScope, node: FileNode, shape: tuple[int, ...], kernel: Pair | None = None) -> FileWindow:
     """The window of a node on (C, H, W) or (C, L); a signal has width 1."""
     axes = len(shape) - 1
     if axes not in (1, 2):
@@ -48,7 +48,7 @@ def window_of(scope: Scope, node: FileNode, shape: tuple[int, ...], kernel: Pair
     if declared is None or (kernel is not None and declared != kernel):
         raise ShapeError(f"kernel_shape {declared} beside weights of {kernel}")
     stride, dilation = (_pair(node.get(name), axes, (1, 1)) or (1, 1) for name in ("strides", "dilations"))
-    window = Window(declared, stride, dilation, _pads(scope, node, axes))
+    window = FileWindow(declared, stride, dilation, _pads(scope, node, axes))
     return _automatic(node.text("auto_pad", "NOTSET"), window, (*shape[1:], 1)[:2], scope)
 
 
@@ -61,14 +61,14 @@ def _pair(value: object, axes: int, default: Pair | None) -> Pair | None:
     return values[0], values[1] if axes == 2 else 1
 
 
-def _pads(scope: Scope, node: FileNode, axes: int) -> Sides:
+def _pads(scope: ReadScope, node: FileNode, axes: int) -> Sides:
     pads = [int(item) for item in node.get("pads", [0] * 2 * axes)]
     if len(pads) != 2 * axes or min(pads) < 0:
         raise scope.fail(f"pads {pads}: give {2 * axes} numbers that are not negative")
     return (pads[0], pads[1], pads[2], pads[3]) if axes == 2 else (pads[0], 0, pads[1], 0)
 
 
-def _automatic(rule: str, window: Window, sizes: Sequence[int], scope: Scope) -> Window:
+def _automatic(rule: str, window: FileWindow, sizes: Sequence[int], scope: ReadScope) -> FileWindow:
     """Pads of auto_pad: SAME makes ceil(size / stride) outputs, with the odd one at the end (UPPER) or start."""
     if rule == "NOTSET":
         return window

@@ -5,14 +5,14 @@ from onnx import TensorProto, helper
 
 from intaglio.exchange.elementwise import Handler, Inputs
 from intaglio.exchange.file import FileNode
-from intaglio.exchange.scope import Levels, Scope
-from intaglio.exchange.steps import Binary, Clamp, Floats, Round
+from intaglio.exchange.scope import Levels, ReadScope
+from intaglio.exchange.steps import BinaryStep, Clamp, Floats, Round
 from intaglio.exchange.values import Constant, Live, Value, channel_constant
 from intaglio.ir.errors import GraphError, RangeError, ShapeError
 from intaglio.ir.types import Array
 
 
-def _parameters(scope: Scope, node: FileNode, inputs: Inputs, shape: tuple[int, ...]) -> tuple[Array, Array]:
+def _parameters(scope: ReadScope, node: FileNode, inputs: Inputs, shape: tuple[int, ...]) -> tuple[Array, Array]:
     """Scale and zero point, shaped to fit a tensor of that full shape; the zero point keeps its type."""
     scale, zero = scope.reals(inputs[1], "scale"), _zero(scope, node, inputs)
     if not (scale > 0).all():
@@ -33,7 +33,7 @@ def _parameters(scope: Scope, node: FileNode, inputs: Inputs, shape: tuple[int, 
     return scale.reshape(wide), zero.reshape(wide)
 
 
-def _zero(scope: Scope, node: FileNode, inputs: Inputs) -> Array:
+def _zero(scope: ReadScope, node: FileNode, inputs: Inputs) -> Array:
     """The zero point; its type is that of the integers, which `output_dtype` says where there is none."""
     x, kind = inputs[0], int(node.get("output_dtype", 0))
     wanted = np.dtype(helper.tensor_dtype_to_np_dtype(kind)) if kind else None
@@ -47,19 +47,19 @@ def _zero(scope: Scope, node: FileNode, inputs: Inputs) -> Array:
     return zero
 
 
-def _check_precision(scope: Scope, node: FileNode) -> None:
+def _check_precision(scope: ReadScope, node: FileNode) -> None:
     """Divisions and products are those of float32."""
     names = {"QuantizeLinear": "precision", "DequantizeLinear": "output_dtype"}
     if node.get(names[node.op], 0) not in (0, TensorProto.FLOAT):
         raise scope.fail(f"computes in another type than float32 (attribute {names[node.op]}): leave it out")
 
 
-def _live_parameters(scope: Scope, node: FileNode, inputs: Inputs, x: Live) -> tuple[Floats, Floats]:
+def _live_parameters(scope: ReadScope, node: FileNode, inputs: Inputs, x: Live) -> tuple[Floats, Floats]:
     scale, zero = _parameters(scope, node, inputs, (1, *x.shape))
     return channel_constant(scale, x.shape), channel_constant(zero, x.shape)
 
 
-def _quantize(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _quantize(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     """Integers clip(round(x / scale) + zero), to the range of the zero point's type."""
     x = inputs[0]
     _check_precision(scope, node)
@@ -74,11 +74,11 @@ def _quantize(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
         return Constant(np.asarray(ends(levels)).astype(kind))
     live = scope.live(x)
     scale, zero = channel_constant(scale, live.shape), channel_constant(zero, live.shape)
-    result = scope.quantised(live, Levels((Binary("Div", scale), Round("ROUND"), Binary("Add", zero), ends)))
+    result = scope.quantised(live, Levels((BinaryStep("Div", scale), Round("ROUND"), BinaryStep("Add", zero), ends)))
     return result.typed(kind)
 
 
-def _dequantize(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _dequantize(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     """(x - zero) * scale."""
     x = inputs[0]
     _check_precision(scope, node)
@@ -92,7 +92,7 @@ def _dequantize(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     scale, zero = _live_parameters(scope, node, inputs, live)
     if live.dtype.kind not in "iu":
         raise scope.fail(f"takes integers, not {live.dtype}")
-    return live.typed(np.dtype(np.float32)).then(Binary("Sub", zero), Binary("Mul", scale))
+    return live.typed(np.dtype(np.float32)).then(BinaryStep("Sub", zero), BinaryStep("Mul", scale))
 
 
 STANDARD: dict[str, Handler] = {"QuantizeLinear": _quantize, "DequantizeLinear": _dequantize}

@@ -6,10 +6,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from intaglio.exchange.scope import MOST_ENTRIES, Scope
-from intaglio.exchange.staircase import affine
-from intaglio.exchange.steps import NOTHING, Binary, Chain, Clamp, Step
-from intaglio.exchange.values import EXACT, Wire, grid, odd, rows
+from intaglio.exchange.scope import MOST_ENTRIES, ReadScope
+from intaglio.exchange.stairs import affine
+from intaglio.exchange.steps import NOTHING, BinaryStep, Clamp, FloatStep, StepChain
+from intaglio.exchange.values import EXACT, ReadWire, grid, odd, rows
 from intaglio.ir.affine import unit
 from intaglio.ir.op import Op
 from intaglio.ir.ops import Lookup, Requantize
@@ -22,7 +22,7 @@ Line = list[tuple[Fraction, Fraction]]
 """(slope, offset) per row: what a tensor holds is slope * n + offset."""
 
 
-def settled(scope: Scope, x: Wire, whole: bool) -> Wire:
+def settled(scope: ReadScope, x: ReadWire, whole: bool) -> ReadWire:
     """An output as integers of one scale, without offsets and factors per channel in the steps behind them.
 
     Left as it is where float32 rounds on the way, so that no integers give the file's values.
@@ -38,17 +38,17 @@ def settled(scope: Scope, x: Wire, whole: bool) -> Wire:
     return replace(x, steps=NOTHING, node=scope.add(found, x.node, part="units"))
 
 
-def ordered(of: Type, steps: Chain) -> bool:
+def ordered(of: Type, steps: StepChain) -> bool:
     """Whether the integers are in the order of the values: one function for all channels, which never falls."""
     return rows(of, steps) == 1 and bool((steps.directions > 0).all())
 
 
-def _line(of: Type, steps: Chain) -> Line | None:
+def _line(of: Type, steps: StepChain) -> Line | None:
     """The steps, but for a clip at the end, as lines of which only the last operation may round."""
     count = rows(of, steps)
     line = [(scale, Fraction(0)) for scale in of.scale * (count // len(of.scale))]
     for step in steps.before or () if isinstance(steps.last, Clamp) else steps:
-        if not isinstance(step, Binary) or (step.kind, step.swapped) == ("Div", True):
+        if not isinstance(step, BinaryStep) or (step.kind, step.swapped) == ("Div", True):
             return None
         if not all(_is_held(pair, of.range) for pair in line):
             return None
@@ -57,7 +57,7 @@ def _line(of: Type, steps: Chain) -> Line | None:
     return line
 
 
-def _after(step: Binary, pair: tuple[Fraction, Fraction], constant: Fraction) -> tuple[Fraction, Fraction]:
+def _after(step: BinaryStep, pair: tuple[Fraction, Fraction], constant: Fraction) -> tuple[Fraction, Fraction]:
     slope, offset = pair
     match step.kind:
         case "Mul":
@@ -78,7 +78,7 @@ def _is_held(pair: tuple[Fraction, Fraction], interval: tuple[int, int]) -> bool
     return max(abs(slope * n + offset) for n in interval) <= EXACT * step / odd(step)
 
 
-def _affine(of: Type, line: Line, last: Step | None, whole: bool) -> Requantize | None:
+def _affine(of: Type, line: Line, last: FloatStep | None, whole: bool) -> Requantize | None:
     """The lines, clipped, in units of one scale; None where float32 would not be got from those integers."""
     ends = [slope * n + offset for slope, offset in line for n in of.range]
     span = [_clipped(end, last) for end in (min(ends), max(ends))]
@@ -92,7 +92,7 @@ def _affine(of: Type, line: Line, last: Step | None, whole: bool) -> Requantize 
     return Requantize.of(multiplier, offset, (int(span[0] / step), int(span[1] / step)), (step,))
 
 
-def _clipped(value: Fraction, last: Step | None) -> Fraction:
+def _clipped(value: Fraction, last: FloatStep | None) -> Fraction:
     if isinstance(last, Clamp):
         low, high = (float(np.float32(end)) for end in (last.low, last.high))
         value = value if low == -math.inf else max(value, Fraction(low))
@@ -106,7 +106,7 @@ def _is_nothing(op: Requantize, of: Type) -> bool:
     return bool(same) and (op.low, op.high) == of.range
 
 
-def _looked_at(scope: Scope, x: Wire) -> Op | None:
+def _looked_at(scope: ReadScope, x: ReadWire) -> Op | None:
     """A multiplication, or else a table, of what the file computes, where that lies on a grid."""
     of = scope.type(x)
     low, high = of.range

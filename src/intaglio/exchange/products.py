@@ -7,17 +7,17 @@ import numpy as np
 
 from intaglio.exchange.elementwise import Handler, Inputs
 from intaglio.exchange.file import FileNode
-from intaglio.exchange.geometry import Window, window_of
-from intaglio.exchange.scope import Scope
-from intaglio.exchange.steps import Binary, Floats
-from intaglio.exchange.values import EXACT, Constant, Value, Wire, channel_constant, grid, odd
+from intaglio.exchange.geometry import FileWindow, window_of
+from intaglio.exchange.scope import ReadScope
+from intaglio.exchange.steps import BinaryStep, Floats
+from intaglio.exchange.values import EXACT, Constant, ReadWire, Value, channel_constant, grid, odd
 from intaglio.ir.affine import shared
 from intaglio.ir.errors import RangeError, ShapeError
 from intaglio.ir.ops import Conv2d, MatMul
 from intaglio.ir.types import Array, Type
 
 
-def _weights(scope: Scope, weight: Constant) -> tuple[Array, tuple[Fraction, ...]]:
+def _weights(scope: ReadScope, weight: Constant) -> tuple[Array, tuple[Fraction, ...]]:
     """Integers and their scale, one or one per output (axis 0)."""
     if weight.value.dtype != np.float32:
         raise scope.fail(f"weights of {weight.value.dtype}: only float32 is supported")
@@ -39,14 +39,14 @@ def _sums(whole: Array, largest: int, of: Type) -> list[int]:
     return [odd(scale) * max(int(total), 1) * largest for scale, total in zip(scales, each, strict=True)]
 
 
-def _check_sums(scope: Scope, whole: Array, largest: int, of: Type) -> None:
+def _check_sums(scope: ReadScope, whole: Array, largest: int, of: Type) -> None:
     sums = _sums(whole, largest, of)
     if largest and (min(sums) == 0 or max(sums) > EXACT):
         scope.may_round(f"its sums need up to {max(sums).bit_length()} bits of mantissa" if min(sums) else "its scale "
                         "is no multiple of a power of two that float32 has")  # fmt: skip
 
 
-def _matmul(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _matmul(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     a, b = inputs
     if isinstance(a, Constant):
         raise scope.fail("the constant is the first factor: transpose the product")
@@ -59,7 +59,7 @@ def _matrix(weight: Constant) -> Constant:
     return weight
 
 
-def _dense(scope: Scope, x: Wire, weight: Constant) -> Wire:
+def _dense(scope: ReadScope, x: ReadWire, weight: Constant) -> ReadWire:
     """weight (O, I)."""
     if x.shape != weight.value.shape[1:]:
         raise ShapeError(
@@ -69,12 +69,12 @@ def _dense(scope: Scope, x: Wire, weight: Constant) -> Wire:
     x = scope.on_grid(scope.integers(x))
     whole, scale = _weights(scope, weight)
     node = scope.add(MatMul(whole, scale), x.node)
-    result = Wire((len(whole),), node=node)
+    result = ReadWire((len(whole),), node=node)
     _check_sums(scope, whole, scope.type(x).largest, scope.type(result))
     return result
 
 
-def _gemm(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _gemm(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     settings = [node.get("alpha", 1.0), node.get("beta", 1.0), node.get("transA", 0)]
     if settings != [1, 1, 0]:
         raise scope.fail(f"alpha, beta, transA = {settings}; only 1, 1, 0 are supported: fold them into the weights")
@@ -87,7 +87,7 @@ def _gemm(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     # onnxruntime begins with the bias and adds the products in blocks: every block may round.
     if not _on_grid(bias, scope.type(result)):
         scope.may_round("its bias is on no grid with the products, whose order is not known")
-    return result.then(Binary("Add", bias))
+    return result.then(BinaryStep("Add", bias))
 
 
 def _on_grid(bias: Floats, of: Type) -> bool:
@@ -101,7 +101,7 @@ def _on_grid(bias: Floats, of: Type) -> bool:
     )
 
 
-def _conv(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _conv(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     x, weight = scope.wire(inputs[0]), scope.constant(inputs[1], "weight")
     axes = len(x.shape) - 1
     if axes not in (1, 2) or weight.value.ndim != axes + 2:
@@ -120,7 +120,7 @@ def _conv(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     )
     made = scope.add(op, x.node)
     shape = scope.state.builder.type(made).shape
-    result = Wire(shape[: axes + 1], node=made)
+    result = ReadWire(shape[: axes + 1], node=made)
     _check_sums(scope, whole, max(scope.type(x).largest, abs(value)), scope.type(result))
     if len(inputs) < 3 or inputs[2] is None:
         return result
@@ -128,10 +128,10 @@ def _conv(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     bias = scope.reals(inputs[2], "bias")
     if bias.shape != (len(whole),):
         raise ShapeError(f"bias of shape {bias.shape} for {len(whole)} output channels")
-    return result.then(Binary("Add", bias))
+    return result.then(BinaryStep("Add", bias))
 
 
-def _bordered(scope: Scope, x: Wire, window: Window) -> tuple[Wire, Window, int]:
+def _bordered(scope: ReadScope, x: ReadWire, window: FileWindow) -> tuple[ReadWire, FileWindow, int]:
     """The window with the sides of a Pad before it, and the integer that stands for what pads."""
     border = x.border
     if border is None:
@@ -145,12 +145,12 @@ def _bordered(scope: Scope, x: Wire, window: Window) -> tuple[Wire, Window, int]
     return x, window.padded(pads), int(Fraction(border.value) / scope.type(x).scale[0])
 
 
-def _grown(window: Window) -> list[int]:
+def _grown(window: FileWindow) -> list[int]:
     """An upper bound on the sizes of the kernel that `_symmetric` makes."""
     return [size + abs(window.pads[axis] - window.pads[axis + 2]) for axis, size in enumerate(window.kernel)]
 
 
-def _symmetric(scope: Scope, window: Window, whole: Array) -> tuple[Window, Array]:
+def _symmetric(scope: ReadScope, window: FileWindow, whole: Array) -> tuple[FileWindow, Array]:
     """Equal padding on both sides: a kernel with taps of zero on the side that has less."""
     pads = list(window.pads)
     for axis in (0, 1):

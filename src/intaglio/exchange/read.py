@@ -15,9 +15,9 @@ from intaglio.exchange.elementwise import Handler, folded_size
 from intaglio.exchange.file import QONNX, STANDARD, UNDEFINED, FileNode, OnnxFile, Port, check_shape, read_file
 from intaglio.exchange.opsets import check, versions
 from intaglio.exchange.outputs import ordered, settled
-from intaglio.exchange.scope import FLOOR, PER_BYTE, Encoder, Scope, State, named
-from intaglio.exchange.steps import NOTHING, Step
-from intaglio.exchange.values import FLOAT, Constant, Real, Value, Wire, canonical, evaluate
+from intaglio.exchange.scope import FLOOR, PER_BYTE, Encoder, ReadScope, ReadState, named
+from intaglio.exchange.steps import NOTHING, FloatStep
+from intaglio.exchange.values import FLOAT, Constant, ReadWire, Real, Value, canonical, evaluate
 from intaglio.ir.errors import GraphError, IntaglioError, ShapeError, UnsupportedLayer
 from intaglio.ir.graph import Graph
 from intaglio.ir.ops import Input
@@ -54,7 +54,7 @@ class Tail:
 
     name: str
     wire: Type
-    steps: tuple[Step, ...]
+    steps: tuple[FloatStep, ...]
     shape: tuple[int, ...]
     dtype: "np.dtype[Any]" = FLOAT
 
@@ -119,11 +119,11 @@ def read_qonnx(path: Path | str, input_type: Type | Mapping[str, Type] | None = 
     Raises DataError, GraphError, RangeError, ShapeError or UnsupportedLayer, naming the node of the file.
     """
     file = read_file(path)
-    state = State(versions(file.opsets), exact, left=FLOOR + PER_BYTE * file.size)
+    state = ReadState(versions(file.opsets), exact, left=FLOOR + PER_BYTE * file.size)
     values: dict[str, Value | None] = {name: Constant(value) for name, value in file.constants.items()}
     values |= _inputs(file, state, input_type)
     for node in file.nodes:
-        scope, place = Scope(state, node.name, node.op), node.outputs[-1 if node.op == "TopK" else 0]
+        scope, place = ReadScope(state, node.name, node.op), node.outputs[-1 if node.op == "TopK" else 0]
         try:
             results = _read_node(scope, node, [values.get(name) if name else None for name in node.inputs])
             shape = results.value.shape if isinstance(results, Constant) else results.full(state.batch)
@@ -134,7 +134,7 @@ def read_qonnx(path: Path | str, input_type: Type | Mapping[str, Type] | None = 
     return _finished(file, state, values)
 
 
-def _inputs(file: OnnxFile, state: State, given: Type | Mapping[str, Type] | None) -> dict[str, Value | None]:
+def _inputs(file: OnnxFile, state: ReadState, given: Type | Mapping[str, Type] | None) -> dict[str, Value | None]:
     types = given if isinstance(given, Mapping) else {} if given is None else {port.name: given for port in file.inputs}
     unknown = set(types) - {port.name for port in file.inputs} - set(file.unused)
     if unknown:
@@ -159,7 +159,7 @@ def _fixed(port: Port) -> tuple[int, ...]:
     return tuple(size for size in port.shape[1:] if size is not None)
 
 
-def _input(state: State, port: Port, shape: tuple[int, ...], given: Type | None) -> Value:
+def _input(state: ReadState, port: Port, shape: tuple[int, ...], given: Type | None) -> Value:
     span = _KINDS[port.kind]
     if given is None and span is None:
         return Real(shape, name=port.name, file_shape=shape)
@@ -170,10 +170,10 @@ def _input(state: State, port: Port, shape: tuple[int, ...], given: Type | None)
         raise ShapeError(f"input {port.name!r} holds integers of type {port.kind}: its scale is 1")
     state.encoders.append(Encoder(port.name, wire, shape, whole=span is not None))
     node = state.builder.add(state.unique(port.name), Input(wire))
-    return Wire(shape, dtype=FLOAT if span is None else np.dtype(port.kind.lower()), node=node)
+    return ReadWire(shape, dtype=FLOAT if span is None else np.dtype(port.kind.lower()), node=node)
 
 
-def _read_node(scope: Scope, node: FileNode, inputs: Sequence[Value | None]) -> Value:
+def _read_node(scope: ReadScope, node: FileNode, inputs: Sequence[Value | None]) -> Value:
     tables = {**dict.fromkeys(STANDARD, _STANDARD), **dict.fromkeys(QONNX, _QONNX)}
     handler = tables.get(node.domain, {}).get(node.op)
     if handler is None:
@@ -190,7 +190,7 @@ def _read_node(scope: Scope, node: FileNode, inputs: Sequence[Value | None]) -> 
     try:
         scope.state.spend(folded_size(node, constants))
         if node.op not in _TAKES_BORDERS:
-            inputs = [scope.unbordered(value) if isinstance(value, Wire) else value for value in inputs]
+            inputs = [scope.unbordered(value) if isinstance(value, ReadWire) else value for value in inputs]
         order = _order(scope, node, inputs)
         result = handler(scope, node, list(inputs))
     except (ArithmeticError, AssertionError, LookupError, MemoryError, TypeError, ValueError) as error:
@@ -200,9 +200,9 @@ def _read_node(scope: Scope, node: FileNode, inputs: Sequence[Value | None]) -> 
     return replace(result, order=order) if order and not isinstance(result, Constant) else result
 
 
-def _order(scope: Scope, node: FileNode, inputs: Sequence[Value | None]) -> tuple[int, ...]:
+def _order(scope: ReadScope, node: FileNode, inputs: Sequence[Value | None]) -> tuple[int, ...]:
     """In which order the result stands; an operator on single values does not mind."""
-    orders = {value.order for value in inputs if isinstance(value, Wire | Real)}
+    orders = {value.order for value in inputs if isinstance(value, ReadWire | Real)}
     if orders <= {()} or node.op == "Transpose":
         return ()
     alike = all(value.value.size == 1 for value in inputs if isinstance(value, Constant))
@@ -211,13 +211,13 @@ def _order(scope: Scope, node: FileNode, inputs: Sequence[Value | None]) -> tupl
     return orders.pop()
 
 
-def _finished(file: OnnxFile, state: State, values: Mapping[str, Value | None]) -> Imported:
-    wires: list[Wire] = []
+def _finished(file: OnnxFile, state: ReadState, values: Mapping[str, Value | None]) -> Imported:
+    wires: list[ReadWire] = []
     for port in file.outputs:
         value = values[port.name]
-        if not isinstance(value, Wire):
+        if not isinstance(value, ReadWire):
             raise GraphError(f"output {port.name!r} is not computed from quantised inputs: nothing is left to carve")
-        scope = Scope(state, port.name, "output")
+        scope = ReadScope(state, port.name, "output")
         if value.order:
             raise scope.fail("is transposed: end with channels first")
         _check_kind(port, value)
@@ -230,7 +230,7 @@ def _finished(file: OnnxFile, state: State, values: Mapping[str, Value | None]) 
     return Imported(graph, tuple(state.encoders), tails, tuple(dict.fromkeys(state.rounded)))
 
 
-def _check_kind(port: Port, value: Wire) -> None:
+def _check_kind(port: Port, value: ReadWire) -> None:
     found = TensorProto.DataType.Name(helper.np_dtype_to_tensor_dtype(value.dtype))
     if port.kind not in (UNDEFINED, found):
         raise GraphError(f"output {port.name!r} is declared as {port.kind}, but is {found}: declare it so, or cast it")

@@ -7,17 +7,17 @@ from fractions import Fraction
 
 import numpy as np
 
-from intaglio.exchange import staircase
-from intaglio.exchange.steps import NOTHING, Binary, Floats, Step, gains, run
+from intaglio.exchange import stairs
+from intaglio.exchange.steps import NOTHING, BinaryStep, Floats, FloatStep, gains, run
 from intaglio.exchange.values import (
     EXACT,
     FLOAT,
-    Border,
     Constant,
     Live,
+    ReadBorder,
+    ReadWire,
     Real,
     Value,
-    Wire,
     canonical,
     evaluate,
     grid,
@@ -58,10 +58,10 @@ class Levels:
     Where the second are (y - zero) * scale with whole zero, they are given as that and `after` is empty.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[FloatStep, ...]
     zero: int = 0
     scale: tuple[Fraction, ...] = ONE
-    after: tuple[Step, ...] = ()
+    after: tuple[FloatStep, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Encoder:
     name: str
     wire: Type
     shape: tuple[int, ...]
-    steps: tuple[Step, ...] = ()
+    steps: tuple[FloatStep, ...] = ()
     zero: int = 0
     whole: bool = False
 
@@ -113,7 +113,7 @@ class Encoder:
 
 
 @dataclass
-class State:
+class ReadState:
     """The Graph while it grows, and what was found on the way.
 
     batch: the extent of every batch axis.  left: on how many more values float32 operations may be tried.
@@ -149,10 +149,10 @@ class State:
 
 
 @dataclass(frozen=True)
-class Scope:
+class ReadScope:
     """The state, and the file's name for the node that is being read."""
 
-    state: State
+    state: ReadState
     name: str
     op: str = ""
 
@@ -166,7 +166,7 @@ class Scope:
             raise RangeError("its scale is beyond all numbers: use scales nearer to one")
         return node
 
-    def type(self, x: Wire) -> Type:
+    def type(self, x: ReadWire) -> Type:
         """What the Graph's wire carries."""
         return self.state.builder.type(x.node)
 
@@ -202,7 +202,7 @@ class Scope:
             )
         self.state.rounded.append(self.name)
 
-    def wire(self, x: Value | None) -> Wire:
+    def wire(self, x: Value | None) -> ReadWire:
         """A tensor that has been quantised."""
         x = self.live(x)
         if isinstance(x, Real):
@@ -225,21 +225,21 @@ class Scope:
             self.state.spend(len(steps) * after[0])
             each = after[0] // before[0]
             steps = NOTHING.then(*(step.spread(each) if step.rows > 1 else step for step in steps))
-        if isinstance(x, Wire) and self.type(x).shape != after:
+        if isinstance(x, ReadWire) and self.type(x).shape != after:
             x = replace(x, node=self.add(Reshape(after), x.node))
         return replace(x, shape=shape, steps=steps)
 
-    def values(self, x: Wire, *more: Step) -> Array:
+    def values(self, x: ReadWire, *more: FloatStep) -> Array:
         """What x holds after more steps, for every integer of its range: float32 (rows, integers)."""
         of, steps = self.type(x), x.steps.then(*more)
         low, high = of.range
         count = rows(of, steps)
-        if (high - low + 1) * count > staircase.BUDGET:
+        if (high - low + 1) * count > stairs.BUDGET:
             raise RangeError(f"{count} x {high - low + 1} values are too many to look at: quantise to fewer bits first")
         self.state.spend((high - low + 1) * count * (1 + len(steps)))
         return evaluate(of, steps, np.tile(np.arange(low, high + 1), (count, 1)))
 
-    def quantised(self, x: Value | None, levels: Levels) -> Wire:
+    def quantised(self, x: Value | None, levels: Levels) -> ReadWire:
         """Levels of a tensor: an Input, or an operation that equals the float32 steps on every integer."""
         if isinstance(x, Real):
             return self._input(x, levels)
@@ -251,29 +251,29 @@ class Scope:
         else:
             x = self.rising(x)
             op = self._stairs(x, levels)
-        return Wire(x.shape, NOTHING.then(*levels.after), node=self.add(op, x.node))
+        return ReadWire(x.shape, NOTHING.then(*levels.after), node=self.add(op, x.node))
 
-    def _stairs(self, x: Wire, levels: Levels) -> Op:
+    def _stairs(self, x: ReadWire, levels: Levels) -> Op:
         of, steps = self.type(x), x.steps.then(*levels.steps)
 
-        def function(integers: staircase.Integers) -> Floats:
+        def function(integers: stairs.Integers) -> Floats:
             self.state.spend(integers.size * (1 + len(steps)))
             return evaluate(of, steps, integers)
 
-        found = staircase.stairs(function, rows(of, steps), *of.range)
+        found = stairs.stairs(function, rows(of, steps), *of.range)
         self.state.spend(_EACH_LEVEL * found.limits.size)
         slopes = np.abs(gains(steps)) * np.array([float(scale) for scale in of.scale])
-        return staircase.operation(found, slopes, levels.scale, levels.zero)
+        return stairs.operation(found, slopes, levels.scale, levels.zero)
 
-    def _table(self, values: Array, x: Wire, levels: Levels) -> Lookup:
+    def _table(self, values: Array, x: ReadWire, levels: Levels) -> Lookup:
         if values.size > MOST_ENTRIES:
             raise self.fail(
                 f"a function that rises and falls over {values.shape[1]} values in {len(values)} rows needs too "
                 "large a table: quantise before it"
             )
-        return staircase.table(values, self.type(x).range[0], levels.scale, levels.zero)
+        return stairs.table(values, self.type(x).range[0], levels.scale, levels.zero)
 
-    def _input(self, x: Real, levels: Levels) -> Wire:
+    def _input(self, x: Real, levels: Levels) -> ReadWire:
         """The Graph's Input is what the first quantiser makes of the file's."""
         if any(encoder.name == x.name for encoder in self.state.encoders):
             raise self.fail(f"input {x.name!r} is quantised twice: give input_type, the Type it carries")
@@ -287,9 +287,9 @@ class Scope:
         name = self.state.unique(x.name)
         steps = tuple(x.steps.then(*levels.steps))
         self.state.encoders.append(Encoder(x.name, wire, x.file_shape, steps, levels.zero))
-        return Wire(x.shape, NOTHING.then(*levels.after), node=self.state.builder.add(name, Input(wire)))
+        return ReadWire(x.shape, NOTHING.then(*levels.after), node=self.state.builder.add(name, Input(wire)))
 
-    def rising(self, x: Wire) -> Wire:
+    def rising(self, x: ReadWire) -> ReadWire:
         """The tensor with the channels negated in which it falls, so that it rises in all of them.
 
         A pass moves the signs into the weights before it.
@@ -303,9 +303,9 @@ class Scope:
         bound = max(abs(low), abs(high))
         flip = Requantize.of(signs, 0, (-bound, bound), self.type(x).scale)
         node = self.add(flip, x.node, part="sign")
-        return replace(x, node=node, steps=NOTHING.then(Binary("Mul", signs.astype(np.float32)), *x.steps))
+        return replace(x, node=node, steps=NOTHING.then(BinaryStep("Mul", signs.astype(np.float32)), *x.steps))
 
-    def integers(self, x: Value | None) -> Wire:
+    def integers(self, x: Value | None) -> ReadWire:
         """The tensor as integers * scale without steps, as products, sums and pools need it.
 
         Exactly where float32 allows it; else, if that is accepted, as what the scales mean.
@@ -323,13 +323,13 @@ class Scope:
         units = np.array([float(each) for each in scale])[:, None]
         whole = np.rint(values.astype(np.float64) / units).astype(np.int64)
         low = self.type(x).range[0]
-        op = staircase.affine(whole, low, scale)
+        op = stairs.affine(whole, low, scale)
         if op is None and whole.size > MOST_ENTRIES:
             raise self.fail(f"its input takes {whole.shape[1]} values that lie on no line: quantise it first")
         node = self.add(op or Lookup(whole, low, scale), x.node, part="grid")
         return replace(x, node=node, steps=NOTHING)
 
-    def _meant(self, x: Wire, values: Array) -> tuple[Fraction, ...]:
+    def _meant(self, x: ReadWire, values: Array) -> tuple[Fraction, ...]:
         """Scales of which the values are multiples but for the rounding of float32."""
         self.may_round("its input lies on no grid of float32")
         units = np.abs(gains(x.steps)) * np.array([float(scale) for scale in self.type(x).scale])
@@ -338,7 +338,7 @@ class Scope:
             raise self.fail("its input lies on no grid: quantise it first")
         return tuple(Fraction(float(unit)) for unit in units)
 
-    def on_grid(self, x: Wire, *others: Fraction) -> Wire:
+    def on_grid(self, x: ReadWire, *others: Fraction) -> ReadWire:
         """Integers on one scale, of which all of the tensor's and the others are multiples."""
         scale = self.type(x).scale
         step = unit([*scale, *others])
@@ -352,13 +352,13 @@ class Scope:
         op = Requantize.of(multiplier, 0, (min(low, low * most), max(high, high * most)), (step,))
         return replace(x, node=self.add(op, x.node, part="grid"))
 
-    def ordinary(self, border: Border) -> Border:
+    def ordinary(self, border: ReadBorder) -> ReadBorder:
         """The border; UnsupportedLayer where its value is infinite or as good as that: only a max pool takes that."""
         if not abs(border.value) < HUGE:
             raise self.fail(f"reads a tensor padded with {border.value:g}: only a MaxPool does so; pad with zeros")
         return border
 
-    def unbordered(self, x: Wire) -> Wire:
+    def unbordered(self, x: ReadWire) -> ReadWire:
         """The tensor with its border made, by an operation of its own."""
         if x.border is None:
             return x
@@ -371,7 +371,7 @@ class Scope:
         return replace(x, node=self.add(Pad((top, left), value), x.node, part="border"), border=None)
 
 
-def named(scope: Scope, error: IntaglioError) -> IntaglioError:
+def named(scope: ReadScope, error: IntaglioError) -> IntaglioError:
     """The error, naming the node."""
     text = str(error)
     return error if text.startswith(scope.name) else error.__class__(f"{scope.name} ({scope.op}): {text}")

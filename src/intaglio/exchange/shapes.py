@@ -10,21 +10,21 @@ from onnx import TensorProto, helper
 
 from intaglio.exchange.elementwise import Handler, Inputs
 from intaglio.exchange.file import FileNode
-from intaglio.exchange.scope import MOST_ENTRIES, Scope
-from intaglio.exchange.staircase import table
+from intaglio.exchange.scope import MOST_ENTRIES, ReadScope
+from intaglio.exchange.stairs import table
 from intaglio.exchange.steps import Round
-from intaglio.exchange.values import FLOAT, INDEX, Border, Constant, Live, Value, Wire, grid
+from intaglio.exchange.values import FLOAT, INDEX, Constant, Live, ReadBorder, ReadWire, Value, grid
 from intaglio.ir.errors import GraphError, RangeError, ShapeError
 from intaglio.ir.ops import Concat
 from intaglio.ir.types import Array
 
 
-def _full(scope: Scope, x: Live) -> tuple[int, ...]:
+def _full(scope: ReadScope, x: Live) -> tuple[int, ...]:
     """The file's shape, with the batch axis."""
     return (scope.state.batch, *x.shape)
 
 
-def _moved(scope: Scope, x: Live, shape: Sequence[int]) -> Value:
+def _moved(scope: ReadScope, x: Live, shape: Sequence[int]) -> Value:
     """A tensor under another full shape."""
     if not shape or shape[0] != scope.state.batch:
         raise ShapeError(f"shape {tuple(shape)} does not begin with the batch axis of {scope.state.batch}")
@@ -33,7 +33,7 @@ def _moved(scope: Scope, x: Live, shape: Sequence[int]) -> Value:
     return scope.reshaped(x, tuple(shape[1:]))
 
 
-def _constant(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _constant(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     kinds = {"value": None, "value_float": np.float32, "value_floats": np.float32, "value_int": np.int64,
              "value_ints": np.int64}  # fmt: skip
     for name, kind in kinds.items():
@@ -42,29 +42,29 @@ def _constant(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     raise scope.fail(f"attributes {sorted(node.attributes)}: only numbers are read")
 
 
-def _constant_of_shape(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _constant_of_shape(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     shape = _numbers(scope, inputs[0], "shape")
     return Constant(np.full(shape, np.asarray(node.get("value", np.zeros(1, np.float32))).reshape(-1)[0]))
 
 
-def _numbers(scope: Scope, value: Value | None, what: str) -> list[int]:
+def _numbers(scope: ReadScope, value: Value | None, what: str) -> list[int]:
     return [int(item) for item in scope.constant(value, what).value.reshape(-1)]
 
 
-def _identity(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _identity(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     x = inputs[0]
     if len(inputs) > 2 and inputs[2] is not None and scope.constant(inputs[2], "training_mode").value.any():
         raise scope.fail("is in training mode: export the network in evaluation mode")
     return x if isinstance(x, Constant) else scope.live(x)
 
 
-def _shape(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _shape(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     (x,) = inputs
     shape = x.value.shape if isinstance(x, Constant) else _full(scope, scope.live(x))
     return Constant(np.array(shape[node.get("start", 0) : node.get("end")], np.int64))
 
 
-def _cast(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _cast(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     (x,) = inputs
     kind = np.dtype(helper.tensor_dtype_to_np_dtype(int(node.get("to", TensorProto.FLOAT))))
     if isinstance(x, Constant):
@@ -77,7 +77,7 @@ def _cast(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     return x.then(Round("DOWN")).typed(kind)
 
 
-def _gather(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _gather(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     """Elements of a constant; by integers of the network, a look-up."""
     data, index = scope.constant(inputs[0], "data"), inputs[1]
     axis = int(node.get("axis", 0))
@@ -90,7 +90,7 @@ def _gather(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     return _look_up(scope, x, data.value)
 
 
-def _look_up(scope: Scope, x: Wire, data: Array) -> Wire:
+def _look_up(scope: ReadScope, x: ReadWire, data: Array) -> ReadWire:
     places = scope.values(x).astype(np.int64)
     low, high = int(places.min()), int(places.max())
     if low < -len(data) or high >= len(data):
@@ -100,10 +100,10 @@ def _look_up(scope: Scope, x: Wire, data: Array) -> Wire:
     if step is None or values.size > MOST_ENTRIES:
         raise scope.fail(f"its {values.size} values lie on no common grid, or are more than {MOST_ENTRIES}")
     whole = (values.astype(np.float64) / float(step)).astype(np.float32)
-    return Wire(x.shape, node=scope.add(table(whole, scope.type(x).range[0], (step,)), x.node))
+    return ReadWire(x.shape, node=scope.add(table(whole, scope.type(x).range[0], (step,)), x.node))
 
 
-def _concat(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _concat(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     axis = int(node.get("axis", 0))
     if all(isinstance(x, Constant) for x in inputs):
         return Constant(np.concatenate([x.value for x in inputs if isinstance(x, Constant)], axis))
@@ -115,13 +115,13 @@ def _concat(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     return replace(parts[0], shape=(sum(part.shape[0] for part in parts), *parts[0].shape[1:]), node=joined)
 
 
-def _axes(scope: Scope, node: FileNode, inputs: Inputs) -> list[int] | None:
+def _axes(scope: ReadScope, node: FileNode, inputs: Inputs) -> list[int] | None:
     if len(inputs) > 1 and inputs[1] is not None:
         return _numbers(scope, inputs[1], "axes")
     return [int(axis) for axis in node.attributes["axes"]] if "axes" in node.attributes else None
 
 
-def _unsqueeze(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _unsqueeze(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     x, axes = inputs[0], tuple(_axes(scope, node, inputs) or ())
     if isinstance(x, Constant):
         return x.map(lambda array: np.expand_dims(array, axes))
@@ -129,7 +129,7 @@ def _unsqueeze(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     return _moved(scope, x, np.expand_dims(np.broadcast_to(np.False_, _full(scope, x)), axes).shape)
 
 
-def _squeeze(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _squeeze(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     x, axes = inputs[0], _axes(scope, node, inputs)
     chosen = None if axes is None else tuple(axes)
     if isinstance(x, Constant):
@@ -138,7 +138,7 @@ def _squeeze(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     return _moved(scope, x, np.squeeze(np.broadcast_to(np.False_, _full(scope, x)), chosen).shape)
 
 
-def _reshape(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _reshape(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     x, wanted = inputs[0], _numbers(scope, inputs[1], "shape")
     before = x.value.shape if isinstance(x, Constant) else _full(scope, scope.live(x))
     shape = [
@@ -152,7 +152,7 @@ def _reshape(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     return _moved(scope, scope.live(x), shape)
 
 
-def _flatten(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _flatten(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     x, axis = inputs[0], int(node.get("axis", 1))
     before = x.value.shape if isinstance(x, Constant) else _full(scope, scope.live(x))
     axis = axis % len(before) if axis < 0 else axis
@@ -162,7 +162,7 @@ def _flatten(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     return _moved(scope, scope.live(x), shape)
 
 
-def _transpose(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _transpose(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     (x,) = inputs
     if isinstance(x, Constant):
         return x.map(lambda array: np.transpose(array, node.get("perm")))
@@ -179,7 +179,7 @@ def _transpose(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     return _moved(scope, replace(x, order=()), [before[axis] for axis in order])
 
 
-def _slice(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _slice(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     x = scope.constant(inputs[0], "input")
     names = ("starts", "ends", "axes", "steps")
     given = [
@@ -194,7 +194,7 @@ def _slice(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     return x.map(lambda array: array[tuple(cut)])
 
 
-def _pad(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _pad(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     """Kept beside the tensor, for a convolution behind it takes any border."""
     x = scope.wire(inputs[0])
     pads = [int(p) for p in node.get("pads", [])] if len(inputs) < 2 else _numbers(scope, inputs[1], "pads")
@@ -211,7 +211,7 @@ def _pad(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
     before, after = pads[2:axes], pads[axes + 2 :]
     shape = (x.shape[0], *(size + a + b for size, a, b in zip(x.shape[1:], before, after, strict=True)))
     (top, left), (bottom, right) = ((*side, 0)[:2] for side in (before, after))
-    return replace(x, shape=shape, border=Border((top, left, bottom, right), value))
+    return replace(x, shape=shape, border=ReadBorder((top, left, bottom, right), value))
 
 
 def _all_axes(pads: list[int], chosen: list[int], axes: int) -> list[int]:
@@ -225,7 +225,7 @@ def _all_axes(pads: list[int], chosen: list[int], axes: int) -> list[int]:
     return whole
 
 
-def _square_root(scope: Scope, node: FileNode, inputs: Inputs) -> Value:
+def _square_root(scope: ReadScope, node: FileNode, inputs: Inputs) -> Value:
     return Constant(np.sqrt(scope.constant(inputs[0], "input").value))
 
 

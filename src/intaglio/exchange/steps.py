@@ -17,7 +17,7 @@ from intaglio.ir.types import Array
 Floats = npt.NDArray[np.float32]
 
 
-class Step(ABC):
+class FloatStep(ABC):
     """A function of float32, element by element; its constants have one row, or one per channel."""
 
     @abstractmethod
@@ -52,7 +52,7 @@ _UFUNCS: dict[str, np.ufunc] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Binary(Step):
+class BinaryStep(FloatStep):
     """x + c, x - c, x * c or x / c; `swapped`: c - x or c / x. constant: float32, (1,) or (C,)."""
 
     kind: str
@@ -76,7 +76,7 @@ class Binary(Step):
 
 
 @dataclass(frozen=True, eq=False)
-class Clamp(Step):
+class Clamp(FloatStep):
     """min(max(x, low), high)."""
 
     low: float
@@ -112,7 +112,7 @@ MODES: dict[str, Rounding] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Round(Step):
+class Round(FloatStep):
     """Round to an integer by a mode of `MODES`."""
 
     mode: str
@@ -125,7 +125,7 @@ class Round(Step):
 
 
 @dataclass(frozen=True, eq=False)
-class Sign(Step):
+class Sign(FloatStep):
     """-1, 0 or 1."""
 
     def __call__(self, x: Floats, axes: int = 2) -> Floats:
@@ -136,7 +136,7 @@ class Sign(Step):
 
 
 @dataclass(frozen=True, eq=False)
-class Absolute(Step):
+class Absolute(FloatStep):
     """The absolute value."""
 
     def __call__(self, x: Floats, axes: int = 2) -> Floats:
@@ -147,7 +147,7 @@ class Absolute(Step):
 
 
 @dataclass(frozen=True, eq=False)
-class Count(Step):
+class Count(FloatStep):
     """How many of the row's limits x reaches. limits: float32, (1 or C, n), each row ascending."""
 
     limits: Floats
@@ -170,22 +170,22 @@ class Count(Step):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Chain:
+class StepChain:
     """Steps one after the other. A longer chain holds the shorter one, so that n tensors in a row hold n steps in all.
 
     directions: per row +1 where the chain never falls, -1 where it never rises, 0 where it may do both.
     """
 
-    before: "Chain | None" = None
-    last: Step | None = None
+    before: "StepChain | None" = None
+    last: FloatStep | None = None
     count: int = 0
     directions: npt.NDArray[np.int64] = field(default_factory=lambda: np.ones(1, np.int64))
 
-    def then(self, *steps: Step) -> "Chain":
+    def then(self, *steps: FloatStep) -> "StepChain":
         """The chain with more steps behind it."""
         chain = self
         for step in steps:
-            chain = Chain(chain, step, chain.count + 1, chain.directions * step.signs())
+            chain = StepChain(chain, step, chain.count + 1, chain.directions * step.signs())
         return chain
 
     @property
@@ -196,31 +196,31 @@ class Chain:
     def __len__(self) -> int:
         return self.count
 
-    def __iter__(self) -> Iterator[Step]:
-        found: list[Step] = []
-        link: Chain | None = self
+    def __iter__(self) -> Iterator[FloatStep]:
+        found: list[FloatStep] = []
+        link: StepChain | None = self
         while link is not None and link.last is not None:
             found.append(link.last)
             link = link.before
         return reversed(found)
 
 
-NOTHING = Chain()
+NOTHING = StepChain()
 """No steps."""
 
 
-def run(steps: Iterable[Step], x: Floats, axes: int = 2) -> Floats:
+def run(steps: Iterable[FloatStep], x: Floats, axes: int = 2) -> Floats:
     """One step after the other."""
     for step in steps:
         x = step(x, axes)
     return x
 
 
-def gains(steps: Iterable[Step]) -> npt.NDArray[np.float64]:
+def gains(steps: Iterable[FloatStep]) -> npt.NDArray[np.float64]:
     """What the multiplications and divisions of a chain amount to, per row: its slope where it is not clipped."""
     result = np.ones(1)
     for step in steps:
-        if isinstance(step, Binary) and step.kind in ("Mul", "Div"):
+        if isinstance(step, BinaryStep) and step.kind in ("Mul", "Div"):
             factors = step.constant.astype(np.float64)
             result = result * factors if step.kind == "Mul" else result / np.where(factors == 0, 1, factors)
     return cast("npt.NDArray[np.float64]", result)

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from intaglio.exchange.steps import NOTHING, Chain, Floats, Step, column, run
+from intaglio.exchange.steps import NOTHING, Floats, FloatStep, StepChain, column, run
 from intaglio.ir.affine import shared
 from intaglio.ir.errors import ShapeError
 from intaglio.ir.types import Array, Type
@@ -41,7 +41,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Border:
+class ReadBorder:
     """What a Pad adds: (top, left, bottom, right) and the value there."""
 
     sides: tuple[int, int, int, int]
@@ -57,12 +57,12 @@ class Tensor:
     """
 
     shape: tuple[int, ...]
-    steps: Chain = NOTHING
+    steps: StepChain = NOTHING
     dtype: "np.dtype[Any]" = FLOAT
-    border: Border | None = None
+    border: ReadBorder | None = None
     order: tuple[int, ...] = ()
 
-    def then(self, *steps: Step) -> Self:
+    def then(self, *steps: FloatStep) -> Self:
         """The tensor after more steps; they change what borders it, too, and are then the same for all channels."""
         border = self.border
         if border is not None:
@@ -80,7 +80,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Wire(Tensor):
+class ReadWire(Tensor):
     """Integers n of a Graph node, seen as steps(float32(n * scale)); the node's Type holds shape and scale."""
 
     node: int = -1
@@ -94,7 +94,7 @@ class Real(Tensor):
     file_shape: tuple[int, ...] = ()
 
 
-Live = Wire | Real
+Live = ReadWire | Real
 Value = Constant | Live
 
 
@@ -115,12 +115,12 @@ def decode(of: Type, integers: Array, axes: int = 2) -> Floats:
     return (np.asarray(integers, np.float64) * numerator / denominator).astype(np.float32)
 
 
-def evaluate(of: Type, steps: Iterable[Step], integers: Array, axes: int = 2) -> Floats:
+def evaluate(of: Type, steps: Iterable[FloatStep], integers: Array, axes: int = 2) -> Floats:
     """What the file's tensor holds where the Graph's wire of that Type holds the integers."""
     return run(steps, decode(of, integers, axes), axes)
 
 
-def rows(of: Type, steps: Chain) -> int:
+def rows(of: Type, steps: StepChain) -> int:
     """1 when all channels are alike, else their number."""
     return max(len(of.scale), steps.rows)
 

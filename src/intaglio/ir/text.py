@@ -39,7 +39,7 @@ _CONSTANT = re.compile(r"constant (\w+) (int\d+) \(([\d, ]+)\)(?: .*)?")
 
 
 @dataclass(frozen=True)
-class Line:
+class TextLine:
     """One node as written: inputs by name."""
 
     name: str
@@ -105,7 +105,7 @@ def _fits(low: int, high: int, dtype: str) -> bool:
     return int(limits.min) <= low and high <= int(limits.max)
 
 
-def parse(text: str) -> tuple[list[Line], tuple[str, ...]]:
+def parse(text: str) -> tuple[list[TextLine], tuple[str, ...]]:
     """Nodes and output names of a text; GraphError, naming the line, when it is not a Graph."""
     body, *blobs = text.split("\n\n")
     first, *lines = body.strip("\n").split("\n")
@@ -136,14 +136,14 @@ def _constant(blob: str) -> tuple[str, Array]:
         raise GraphError(f"constant {name} is damaged: {error}") from error
 
 
-def _line(line: str, constants: dict[str, Array]) -> Line:
+def _line(line: str, constants: dict[str, Array]) -> TextLine:
     match = _NODE.fullmatch(line)
     if match is None:
         raise GraphError(f"not a node: {line[:80]!r}")
     name, expression, declared = match.groups()
     try:
         call = ast.parse(expression, mode="eval").body
-        return Line(name, *_call(call, constants), declared)
+        return TextLine(name, *_call(call, constants), declared)
     except (SyntaxError, TypeError, ValueError, ArithmeticError, KeyError, RecursionError, MemoryError) as error:
         raise GraphError(f"{name}: cannot read {expression[:80]!r}: {error}") from error
 

@@ -2,12 +2,12 @@
 
 from intaglio.report.data import (
     Accuracy,
+    BusySpan,
     FlowStep,
     Histogram,
     LayerRow,
     RangeRow,
     ReportData,
-    Span,
     UnitRow,
     from_json,
     to_json,
@@ -16,12 +16,12 @@ from intaglio.report.page import render
 
 __all__ = [
     "Accuracy",
+    "BusySpan",
     "FlowStep",
     "Histogram",
     "LayerRow",
     "RangeRow",
     "ReportData",
-    "Span",
     "UnitRow",
     "from_json",
     "render",

@@ -46,7 +46,7 @@ class LayerRow:
 
 
 @dataclass(frozen=True)
-class Span:
+class BusySpan:
     """A stretch [start, stop) of cycles in which a unit works on a frame (numbered from 0)."""
 
     start: int
@@ -66,7 +66,7 @@ class UnitRow:
     cycles: int
     busy: float
     stalled: float = 0.0
-    spans: tuple[Span, ...] = ()
+    spans: tuple[BusySpan, ...] = ()
 
     def __post_init__(self) -> None:
         if min(self.busy, self.stalled) < 0 or not self.busy + self.stalled <= 1 + 1e-9:

@@ -13,7 +13,7 @@ Show = Callable[[float], str]
 
 
 @dataclass(frozen=True)
-class Line:
+class CardLine:
     """One fact on a card: what it is, its value, where it comes from."""
 
     name: str
@@ -30,7 +30,7 @@ class Card:
     question: str
     answer: str
     state: State
-    lines: tuple[Line, ...]
+    lines: tuple[CardLine, ...]
     note: str = ""
 
 
@@ -65,42 +65,42 @@ def equality(measurements: Sequence[Measurement]) -> Card:
     return Card("Is it equal?", "Yes, bit for bit and cycle for cycle.", "good", lines)
 
 
-def _frozen(measurements: Sequence[Measurement]) -> tuple[Line, ...]:
+def _frozen(measurements: Sequence[Measurement]) -> tuple[CardLine, ...]:
     """What merged norms and rounded biases change in the network that is compared above."""
     change, classes = find(measurements, "freezing.deviation"), find(measurements, "freezing.class_changes")
     if change is None or classes is None:
         return ()
     value = f"{number(classes.value)} class{'es' * (classes.value != 1)} of {number(classes.n or 0)} images, "
     value += f"outputs by at most {change.value:.2g} %"
-    return (Line("changed by merging norms and rounding biases", value, change.source, change.by),)
+    return (CardLine("changed by merging norms and rounding biases", value, change.source, change.by),)
 
 
 def _all(measurements: Sequence[Measurement], name: str, source: Source | None = None) -> list[Measurement]:
     return [m for m in measurements if m.name == name and source in (None, m.source)]
 
 
-def _compared(measurements: Sequence[Measurement], name: str, words: str) -> Line:
+def _compared(measurements: Sequence[Measurement], name: str, words: str) -> CardLine:
     """The worst of the comparisons of that name; one over no image at all, or of a model, was not made."""
     made = [m for m in _all(measurements, name) if m.value or (m.n != 0 and m.source in ("measured", "simulated"))]
     if not made:
-        return Line(words, "not checked", state="open")
+        return CardLine(words, "not checked", state="open")
     found = max(made, key=lambda m: abs(m.value))
     of = f" in {number(found.n)} images" if found.n is not None else ""
     value = f"{number(found.value)} mismatch{'es' * (found.value != 1)}{of}"
-    return Line(words, value, found.source, found.by, "bad" if found.value else "good")
+    return CardLine(words, value, found.source, found.by, "bad" if found.value else "good")
 
 
-def _predicted(measurements: Sequence[Measurement], name: str, words: str) -> Line:
+def _predicted(measurements: Sequence[Measurement], name: str, words: str) -> CardLine:
     """Whether simulation took exactly the cycles of the model: a faster one is as wrong as a slower one."""
     modelled, simulated = (_all(measurements, name, source) for source in ("modelled", "simulated"))
     if not modelled or not simulated:
-        return Line(f"{words}: model = simulation", "not checked", state="open")
+        return CardLine(f"{words}: model = simulation", "not checked", state="open")
     pairs = [(a, b) for a in modelled for b in simulated]
     model, found = max(pairs, key=lambda pair: abs(pair[0].value - pair[1].value))
     if found.value == model.value:
-        return Line(words, f"{number(found.value)} cycles, predicted exactly", "simulated", found.by, "good")
+        return CardLine(words, f"{number(found.value)} cycles, predicted exactly", "simulated", found.by, "good")
     value = f"{number(found.value)} cycles, predicted {number(model.value)}"
-    return Line(words, value, "simulated", found.by, "bad")
+    return CardLine(words, value, "simulated", found.by, "bad")
 
 
 def noise(first: float, second: float, n: int) -> float:
@@ -117,18 +117,18 @@ def accuracy(measurements: Sequence[Measurement]) -> Card:
     ours, float_ = find(measurements, "top1"), find(measurements, "float_top1")
     if ours is None:
         return Card("How accurate?", "Not measured.", "open", ())
-    lines = [Line("this network", percent(ours.value), ours.source, ours.by)]
+    lines = [CardLine("this network", percent(ours.value), ours.source, ours.by)]
     note = _samples(ours)
     if float_ is not None:
         lines += [
-            Line("float network", percent(float_.value), float_.source, float_.by),
-            Line("difference", points(ours.value - float_.value)),
+            CardLine("float network", percent(float_.value), float_.source, float_.by),
+            CardLine("difference", points(ours.value - float_.value)),
         ]
         if ours.n:
             note += f" {_resolution(ours.value, float_.value, ours.n)}"
     sparsity = find(measurements, "sparsity")
     if sparsity is not None:
-        lines.append(Line("weights that are zero", percent(sparsity.value), sparsity.source, sparsity.by))
+        lines.append(CardLine("weights that are zero", percent(sparsity.value), sparsity.source, sparsity.by))
     return Card("How accurate?", f"{ours.value:.2f} % right.", "plain", tuple(lines), note.strip())
 
 
@@ -172,24 +172,24 @@ def cost(measurements: Sequence[Measurement]) -> Card:
     return Card("What does it cost?", "Not measured.", "open", lines)
 
 
-def _fact(measurements: Sequence[Measurement], name: str, words: str, show: Show) -> Line | None:
+def _fact(measurements: Sequence[Measurement], name: str, words: str, show: Show) -> CardLine | None:
     found = find(measurements, name)
-    return None if found is None else Line(words, show(found.value), found.source, found.by)
+    return None if found is None else CardLine(words, show(found.value), found.source, found.by)
 
 
-def _together(measurements: Sequence[Measurement]) -> Line | None:
+def _together(measurements: Sequence[Measurement]) -> CardLine | None:
     kinds = (("area.ff", "FF"), ("area.dsp", "DSP"), ("area.bram", "BRAM"))
     known = [(m, words) for name, words in kinds if (m := find(measurements, name)) is not None]
     if not known:
         return None
     text = " · ".join(number(m.value) for m, _ in known)
-    return Line(" · ".join(words for _, words in known), text, known[0][0].source, known[0][0].by)
+    return CardLine(" · ".join(words for _, words in known), text, known[0][0].source, known[0][0].by)
 
 
-def _weights(measurements: Sequence[Measurement]) -> Line | None:
+def _weights(measurements: Sequence[Measurement]) -> CardLine | None:
     weight, side = find(measurements, "storage.weight_bits"), find(measurements, "storage.side_bits")
     if weight is None:
         return None
     words = "weights, side tables" if side is not None else "weights"
     total = weight.value + (side.value if side is not None else 0)
-    return Line(words, storage(total), weight.source, weight.by)
+    return CardLine(words, storage(total), weight.source, weight.by)

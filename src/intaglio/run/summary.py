@@ -12,7 +12,7 @@ from intaglio.ir import ops
 from intaglio.ir.encodings import Encoding
 from intaglio.ir.graph import Graph, Node
 from intaglio.ir.types import signed_bits
-from intaglio.report.data import Histogram, LayerRow, RangeRow, Span, UnitRow
+from intaglio.report.data import BusySpan, Histogram, LayerRow, RangeRow, UnitRow
 
 SPANS_PER_UNIT = 80
 BINS = 24
@@ -81,13 +81,13 @@ def _unit_row(design: Design, unit: Unit, operations: IntArray, frames: int) -> 
     return UnitRow(unit.name, unit.issuer.module, cycles, min(cycles / design.interval, 1.0), spans=spans)
 
 
-def _spans(operations: IntArray, frame: int, interval: int) -> Iterable[Span]:
+def _spans(operations: IntArray, frame: int, interval: int) -> Iterable[BusySpan]:
     """Operations (start, duration) that follow each other closely, drawn as one bar."""
     gap = max(interval // SPANS_PER_UNIT, 1)
     starts, stops = operations[:, 0], operations.sum(axis=1)
     breaks = np.flatnonzero(starts[1:] - stops[:-1] > gap)
     for start, stop in zip(starts[[0, *breaks + 1]], stops[[*breaks, -1]], strict=True):
-        yield Span(int(start), int(stop), frame)
+        yield BusySpan(int(start), int(stop), frame)
 
 
 def weight_histograms(graph: Graph) -> tuple[Histogram, ...]:

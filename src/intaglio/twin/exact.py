@@ -27,7 +27,7 @@ from intaglio.twin.modules import Affine
 from intaglio.twin.quantizers import ActivationQuantizer
 from intaglio.twin.stack import declared_scales, grid_of, integers, plain, set_weight, stacked
 from intaglio.twin.staircase import Staircase, staircase
-from intaglio.twin.wires import Wire, inside_grid, on_grid, output_grid, wire
+from intaglio.twin.wires import TwinWire, inside_grid, on_grid, output_grid, wire
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 LEAST_MANTISSA = 8
@@ -83,15 +83,15 @@ class Exact(nn.Module, ABC):
     """A module of the hardware's form: `forward` on values and what is known of them, `frozen` as constants."""
 
     @abstractmethod
-    def forward(self, x: Tensor, given: Wire) -> tuple[Tensor, Wire]:
+    def forward(self, x: Tensor, given: TwinWire) -> tuple[Tensor, TwinWire]:
         """The result for an input of which `given` is known, and what is known of the result."""
 
     @abstractmethod
-    def wire(self, given: Wire) -> Wire:
+    def wire(self, given: TwinWire) -> TwinWire:
         """What is known of the result."""
 
     @abstractmethod
-    def frozen(self, name: str, given: Wire) -> nn.Module:
+    def frozen(self, name: str, given: TwinWire) -> nn.Module:
         """The same function of constants."""
 
 
@@ -116,27 +116,27 @@ class ExactLayer(Exact):
         super().__init__()
         self.layer, self.norm, self.leaves, self.signs = layer, norm, leaves, signs
 
-    def forward(self, x: Tensor, given: Wire) -> tuple[Tensor, Wire]:
+    def forward(self, x: Tensor, given: TwinWire) -> tuple[Tensor, TwinWire]:
         """Sums of integers on float32 where that is exact, else on float64; then scale and bias in float64."""
         sums = self._sums(given)
         dtype = torch.float32 if x.dtype == torch.float32 and self._narrow(sums, given) else torch.float64
         y = self._product(x.to(dtype), sums.whole.to(dtype)).double()
         shape = (-1, *[1] * (y.dim() - 2))
         y = y * sums.scale.reshape(shape)
-        return y if sums.bias is None else y + sums.bias.reshape(shape), Wire(sums.bound)
+        return y if sums.bias is None else y + sums.bias.reshape(shape), TwinWire(sums.bound)
 
     @torch.no_grad()
-    def wire(self, given: Wire) -> Wire:
+    def wire(self, given: TwinWire) -> TwinWire:
         """The largest magnitude."""
-        return Wire(self._sums(given).bound)
+        return TwinWire(self._sums(given).bound)
 
     @torch.no_grad()
-    def constants(self, given: Wire) -> tuple[Tensor, Tensor | None]:
+    def constants(self, given: TwinWire) -> tuple[Tensor, Tensor | None]:
         """Weight and bias as `forward` applies them, float64."""
         sums = self._sums(given)
         return sums.whole * sums.scale.reshape(-1, *[1] * (sums.whole.dim() - 1)), sums.bias
 
-    def frozen(self, name: str, given: Wire) -> nn.Module:
+    def frozen(self, name: str, given: TwinWire) -> nn.Module:
         """A plain layer with weights that are integers times `integer_scale`, and a bias on its grid."""
         with torch.no_grad():
             sums = self._sums(given)
@@ -167,7 +167,7 @@ class ExactLayer(Exact):
         wanted = self._declared() * np.abs(gain)
         return np.where(wanted < wanted.max() * NEGLIGIBLE, 0.0, wanted), gain
 
-    def _sums(self, given: Wire) -> _Sums:
+    def _sums(self, given: TwinWire) -> _Sums:
         weight, declared = stacked(self.layer), torch.from_numpy(self._declared())
         shape = (-1, *[1] * (weight.dim() - 1))
         whole = weight / declared.reshape(shape)
@@ -187,7 +187,7 @@ class ExactLayer(Exact):
         return _Sums(whole, scale, bias, bound, largest)
 
     def _merged(
-        self, whole: Tensor, declared: Tensor, bias: Tensor | None, given: Wire
+        self, whole: Tensor, declared: Tensor, bias: Tensor | None, given: TwinWire
     ) -> tuple[Tensor, Tensor]:
         """Scale and bias of layer and norm as one: the size of the gain in the scale, snapped to a mantissa."""
         assert self.norm is not None
@@ -201,7 +201,7 @@ class ExactLayer(Exact):
         moved = torch.where(used, real * (old + offset / torch.where(used, gain, 1.0)), offset)
         return scale, through(gain * old + offset, moved.detach())
 
-    def _mantissa(self, whole: Tensor, given: Wire) -> int:
+    def _mantissa(self, whole: Tensor, given: TwinWire) -> int:
         """Bits of a merged scale: the grid's, as far as float64 holds the sums times it, at least 8."""
         grid = grid_of(self.layer)
         assert grid is not None
@@ -211,7 +211,7 @@ class ExactLayer(Exact):
         room = FLOAT64_BITS - math.ceil(math.log2(size + 1))
         return min(grid.norm_mantissa, max(LEAST_MANTISSA, room))
 
-    def _reach(self, whole: Tensor, scale: Tensor, bias: Tensor | None, given: Wire) -> tuple[float, float]:
+    def _reach(self, whole: Tensor, scale: Tensor, bias: Tensor | None, given: TwinWire) -> tuple[float, float]:
         """The largest magnitudes of a sum and of a result."""
         rows = self._rows(whole)
         ends = rows * scale.detach() * given.bound
@@ -223,7 +223,7 @@ class ExactLayer(Exact):
         return whole.detach().abs().reshape(len(whole), -1).sum(1)
 
     @staticmethod
-    def _narrow(sums: _Sums, given: Wire) -> bool:
+    def _narrow(sums: _Sums, given: TwinWire) -> bool:
         """Whether float32 holds every partial sum: multiples of a power of two, below 2**23 of it."""
         if given.unit is None or not math.isfinite(sums.largest):
             return False
@@ -245,7 +245,7 @@ class Norm(Exact):
         super().__init__()
         self.norm = norm
 
-    def _affine(self, given: Wire) -> tuple[Tensor, Tensor]:
+    def _affine(self, given: TwinWire) -> tuple[Tensor, Tensor]:
         gain, offset = gain_and_offset(self.norm)
         size = gain.detach().abs()
         used = torch.where(size < size.max() * NEGLIGIBLE, 0.0, gain.detach())
@@ -253,17 +253,17 @@ class Norm(Exact):
         grid = inside_grid(float((factor.abs() * given.bound + offset.detach().abs()).max()))
         return through(gain, factor), through(offset, torch.from_numpy(on_grid(offset.detach().numpy(), grid)))
 
-    def forward(self, x: Tensor, given: Wire) -> tuple[Tensor, Wire]:
+    def forward(self, x: Tensor, given: TwinWire) -> tuple[Tensor, TwinWire]:
         """Multiply and add."""
         affine = Affine(*self._affine(given))
         return affine(x.double()), wire(affine, given)
 
     @torch.no_grad()
-    def wire(self, given: Wire) -> Wire:
+    def wire(self, given: TwinWire) -> TwinWire:
         """The largest magnitude."""
         return wire(Affine(*self._affine(given)), given)
 
-    def frozen(self, name: str, given: Wire) -> nn.Module:
+    def frozen(self, name: str, given: TwinWire) -> nn.Module:
         """An Affine."""
         del name
         with torch.no_grad():
@@ -277,23 +277,23 @@ class ExactBorder(Exact):
         super().__init__()
         self.pad = pad
 
-    def forward(self, x: Tensor, given: Wire) -> tuple[Tensor, Wire]:
+    def forward(self, x: Tensor, given: TwinWire) -> tuple[Tensor, TwinWire]:
         """Pad."""
         return self.frozen("", given)(x), self.wire(given)
 
-    def wire(self, given: Wire) -> Wire:
+    def wire(self, given: TwinWire) -> TwinWire:
         """The largest magnitude; the step stays. Minus infinity is for max pools, which drop it."""
         value = self._value(given)
-        return Wire(max(given.bound, abs(value)) if math.isfinite(value) else given.bound, given.unit)
+        return TwinWire(max(given.bound, abs(value)) if math.isfinite(value) else given.bound, given.unit)
 
-    def frozen(self, name: str, given: Wire) -> nn.Module:
+    def frozen(self, name: str, given: TwinWire) -> nn.Module:
         """A pad of that constant."""
         del name
         made: Any = copy.copy(self.pad)
         made.value = self._value(given)
         return made
 
-    def _value(self, given: Wire) -> float:
+    def _value(self, given: TwinWire) -> float:
         value = float(self.pad.value)  # type: ignore[arg-type]
         known = given.unit is not None and math.isfinite(value)
         return float(on_grid(np.array(value), given.unit)) if known else value  # type: ignore[arg-type]
@@ -306,15 +306,15 @@ class Clip(Exact):
         super().__init__()
         self.clip = clip
 
-    def forward(self, x: Tensor, given: Wire) -> tuple[Tensor, Wire]:
+    def forward(self, x: Tensor, given: TwinWire) -> tuple[Tensor, TwinWire]:
         """Clip."""
         return self.frozen("", given)(x.double()), self.wire(given)
 
-    def wire(self, given: Wire) -> Wire:
+    def wire(self, given: TwinWire) -> TwinWire:
         """The largest magnitude."""
-        return Wire(min(given.bound, max(map(abs, self._ends()))))
+        return TwinWire(min(given.bound, max(map(abs, self._ends()))))
 
-    def frozen(self, name: str, given: Wire) -> nn.Module:
+    def frozen(self, name: str, given: TwinWire) -> nn.Module:
         """A Hardtanh of these ends."""
         del name, given
         return nn.Hardtanh(*self._ends())
@@ -338,7 +338,7 @@ class Steps(Exact):
         self.quantizer, self.norm, self.layer, self.clip = quantizer, norm, layer, clip
         self._kept: tuple[object, Staircase] | None = None
 
-    def forward(self, x: Tensor, given: Wire) -> tuple[Tensor, Wire]:
+    def forward(self, x: Tensor, given: TwinWire) -> tuple[Tensor, TwinWire]:
         """Count the thresholds that are reached; the gradient is that of clip and quantiser."""
         exact: Tensor = self._staircase()(x.double())
         known = self.wire(given)
@@ -349,11 +349,11 @@ class Steps(Exact):
         y = (x * sign + bias) * gain + offset
         return through(self.quantizer(y if self.clip is None else self.clip(y)), exact), known
 
-    def wire(self, given: Wire) -> Wire:
+    def wire(self, given: TwinWire) -> TwinWire:
         """What is known of the quantiser's values."""
         return wire(self.quantizer, given)
 
-    def frozen(self, name: str, given: Wire) -> nn.Module:
+    def frozen(self, name: str, given: TwinWire) -> nn.Module:
         """A Staircase."""
         del name, given
         return self._staircase()

@@ -21,7 +21,7 @@ from intaglio.twin.placement import only_user, role
 from intaglio.twin.quantizers import ActivationQuantizer, LevelQuantizer
 from intaglio.twin.stack import grid_of
 from intaglio.twin.staircase import MOST_LEVELS
-from intaglio.twin.wires import Wire, wire
+from intaglio.twin.wires import TwinWire, wire
 
 AVERAGES = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 SOFTMAXES = (nn.Softmax, nn.LogSoftmax)
@@ -60,7 +60,7 @@ class Form:
     def run(self, *inputs: Tensor, dtype: torch.dtype) -> Any:
         """The network's outputs in `dtype`. Values between quantisers are float64, quantised ones `dtype`."""
         values: dict[Node, Any] = {}
-        wires: dict[Node, Wire] = {}
+        wires: dict[Node, TwinWire] = {}
         given = iter(inputs)
         for node in self.graph.nodes:
             if node.op == "placeholder":
@@ -76,9 +76,9 @@ class Form:
             wires[node] = self._wire(node, wires)
         raise UnsupportedLayer(f"{type(self.gm).__name__}: the forward pass returns nothing")
 
-    def wires(self) -> dict[Node, Wire]:
+    def wires(self) -> dict[Node, TwinWire]:
         """What is known of every value, from the parameters alone."""
-        wires: dict[Node, Wire] = {}
+        wires: dict[Node, TwinWire] = {}
         for node in self.graph.nodes:
             module = self.module(node)
             if isinstance(module, Exact):
@@ -87,7 +87,7 @@ class Form:
                 wires[node] = self._wire(node, wires)
         return wires
 
-    def _wire(self, node: Node, wires: dict[Node, Wire]) -> Wire:
+    def _wire(self, node: Node, wires: dict[Node, TwinWire]) -> TwinWire:
         return wire(self.module(node), *(wires[source] for source in node.all_input_nodes))
 
     def _call(self, node: Node, values: dict[Node, Any], dtype: torch.dtype) -> Any:

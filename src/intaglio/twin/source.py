@@ -35,7 +35,7 @@ _SYNONYMS = {
 
 
 @dataclass(frozen=True)
-class Line:
+class SourceLine:
     """One line of a user's program."""
 
     file: str
@@ -62,19 +62,19 @@ class SourceTracer(fx.Tracer):
         return node
 
 
-def _user_line(frame: FrameType | None) -> Line | None:
+def _user_line(frame: FrameType | None) -> SourceLine | None:
     """The innermost line that belongs neither to torch nor to us, inside the recorded forward pass."""
     while frame is not None and frame.f_code is not fx.Tracer.trace.__code__:
         if not frame.f_code.co_filename.startswith(_HIDDEN):
-            return Line(frame.f_code.co_filename, frame.f_lineno)
+            return SourceLine(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return None
 
 
-def line_of(error: BaseException) -> Line | None:
+def line_of(error: BaseException) -> SourceLine | None:
     """The innermost line of the user's forward pass that an error came through."""
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [Line(f.filename, f.lineno or 0) for f in frames if not f.filename.startswith(_HIDDEN)]
+    lines = [SourceLine(f.filename, f.lineno or 0) for f in frames if not f.filename.startswith(_HIDDEN)]
     return lines[-1] if lines else None
 
 

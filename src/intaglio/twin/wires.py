@@ -22,7 +22,7 @@ OUTPUT_BITS = 14
 
 
 @dataclass(frozen=True)
-class Wire:
+class TwinWire:
     """Values of magnitude at most `bound`, whole multiples of `unit` (None: not known)."""
 
     bound: float
@@ -30,34 +30,34 @@ class Wire:
 
 
 @singledispatch
-def wire(module: nn.Module | None, *inputs: Wire) -> Wire:
+def wire(module: nn.Module | None, *inputs: TwinWire) -> TwinWire:
     """What a module gives for such inputs; by default the widest of them. A method registers what it adds."""
     del module
     units = {x.unit for x in inputs}
-    return Wire(max((x.bound for x in inputs), default=math.inf), units.pop() if len(units) == 1 else None)
+    return TwinWire(max((x.bound for x in inputs), default=math.inf), units.pop() if len(units) == 1 else None)
 
 
 @wire.register
-def _quantizer(module: ActivationQuantizer, *inputs: Wire) -> Wire:
+def _quantizer(module: ActivationQuantizer, *inputs: TwinWire) -> TwinWire:
     del inputs
-    return Wire(float(max(-module.low, module.high) * module.scale), module.scale)
+    return TwinWire(float(max(-module.low, module.high) * module.scale), module.scale)
 
 
 @wire.register
-def _add(module: Add, *inputs: Wire) -> Wire:
+def _add(module: Add, *inputs: TwinWire) -> TwinWire:
     del module
-    return Wire(sum(x.bound for x in inputs))
+    return TwinWire(sum(x.bound for x in inputs))
 
 
 @wire.register
-def _affine(module: Affine, x: Wire) -> Wire:
-    return Wire(float((module.gain.abs() * x.bound + module.offset.abs()).max()))
+def _affine(module: Affine, x: TwinWire) -> TwinWire:
+    return TwinWire(float((module.gain.abs() * x.bound + module.offset.abs()).max()))
 
 
 @wire.register
-def _sum_pool(module: SumPool, x: Wire) -> Wire:
+def _sum_pool(module: SumPool, x: TwinWire) -> TwinWire:
     del module
-    return Wire(2 * x.bound)  # the factor rounds 1/size by at most 2**-12
+    return TwinWire(2 * x.bound)  # the factor rounds 1/size by at most 2**-12
 
 
 def inside_grid(bound: float) -> Fraction:
@@ -67,7 +67,7 @@ def inside_grid(bound: float) -> Fraction:
     return Fraction(2) ** (math.frexp(bound)[1] - INSIDE_BITS)
 
 
-def output_grid(bound: float, x: Wire, scales: Sequence[Fraction]) -> Fraction:
+def output_grid(bound: float, x: TwinWire, scales: Sequence[Fraction]) -> Fraction:
     """The grid of biases at the outputs: the unit of the sums, halved until it is fine beside what they reach."""
     if x.unit is None or not 0 < bound < math.inf:
         return inside_grid(bound)
