@@ -140,16 +140,16 @@ def test_a_failed_step_is_not_marked(tmp_path):
 STEPS = """
     import sys
     from pathlib import Path
-    from intaglio.measure import Product, RunFolder
+    from intaglio.measure import StepResult, RunFolder
     folder = RunFolder(Path(sys.argv[1]))
     def first():
         with open(folder.path / "journal", "a") as f: f.write("first\\n")
-        return Product((folder.write("a", "1"),))
+        return StepResult((folder.write("a", "1"),))
     def second():
         with open(folder.path / "journal", "a") as f: f.write("second\\n")
         print("second", flush=True)
         sys.stdin.read()
-        return Product((folder.write("b", "2"),))
+        return StepResult((folder.write("b", "2"),))
     with folder.lock():
         folder.step("first", "k", first)
         folder.step("second", "k", second)
