@@ -102,6 +102,8 @@ def record(name: str, rows: Sequence[dict[str, Any]], settings: dict[str, Any], 
     real = counts["caught"] + counts["survived"]
     goals = [Target(f"caught, % of {real} faults that change a result", 100 * counts["caught"] / max(real, 1), WANTED)]
     notes = [f"{counts['equivalent']} faults of {len(rows)} change no result and do not count."]
+    if len(rows) < settings["count"]:
+        notes.insert(0, f"{len(rows)} of {settings['count']} are tried so far: run it again to go on.")
     notes += [f"Not asked, since it fails without a fault: {test}" for test in broken]
     save(name, CLAIM, settings, rows, goals, notes=notes)
     return goals
