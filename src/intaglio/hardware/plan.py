@@ -139,8 +139,8 @@ class Plan:
     @property
     def cycles(self) -> int:
         """Cycles per frame, of the window or of its input, without stalls."""
-        serial = self.lane.bits if self.lane.serial else 1
-        return max(self.schedule.beats * serial * self.layer.pixels, self.layer.inputs_per_frame // self.fold.simd)
+        busy = self.schedule.beats * self.lane.planes * self.layer.pixels
+        return max(busy, self.layer.inputs_per_frame // self.fold.simd)
 
     @property
     def luts(self) -> float:

@@ -36,15 +36,8 @@ def parameters_of(record: Any) -> Parameters:
     return found
 
 
-class Stage(ABC):
-    """A module without back-pressure: pulses in, pulses out `latency` cycles later.
-
-    passes_end: it takes and gives every beat of an operation, and says which is the last; reduces: it takes them all
-    and gives one result. Others see the results alone.
-    """
-
-    passes_end: ClassVar[bool] = False
-    reduces: ClassVar[bool] = False
+class Pulsing(ABC):
+    """What gives pulses: a module, its latency, and what a pulse carries."""
 
     @property
     @abstractmethod
@@ -54,12 +47,23 @@ class Stage(ABC):
     @property
     @abstractmethod
     def latency(self) -> int:
-        """Cycles from the last beat of an operation to its result."""
+        """Cycles to the pulse: from issue, or from the last beat of an operation."""
 
     @property
     @abstractmethod
     def out(self) -> Wire:
         """What a pulse carries."""
+
+
+class Stage(Pulsing):
+    """A module without back-pressure: pulses in, pulses out `latency` cycles later.
+
+    passes_end: it takes and gives every beat of an operation, and says which is the last; reduces: it takes them all
+    and gives one result. Others see the results alone.
+    """
+
+    passes_end: ClassVar[bool] = False
+    reduces: ClassVar[bool] = False
 
     @property
     def beside(self) -> int:
@@ -71,7 +75,7 @@ class Stage(ABC):
         return parameters_of(self)
 
 
-class Issuer(ABC):
+class Issuer(Pulsing):
     """Turns streams into the pulses of operations, each begun with a credit of the outlet.
 
     keeps_order: values of a vector leave in the order in which they came; passes_end: it says which beat of an
@@ -80,21 +84,6 @@ class Issuer(ABC):
 
     keeps_order: ClassVar[bool] = False
     passes_end: ClassVar[bool] = True
-
-    @property
-    @abstractmethod
-    def module(self) -> str:
-        """The SystemVerilog module."""
-
-    @property
-    @abstractmethod
-    def latency(self) -> int:
-        """Cycles from issue to pulse."""
-
-    @property
-    @abstractmethod
-    def out(self) -> Wire:
-        """What a pulse carries."""
 
     @property
     def shortest(self) -> int:

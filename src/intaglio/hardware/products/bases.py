@@ -56,11 +56,10 @@ class BasesProduct(Product):
         return self.bits * (prices.plane[0] * lane.bits + prices.plane[1])
 
     def dot(self, simd: int, pe: int, lane: Lane, words: WeightWords, beside: int) -> Dot:
-        bits = 1 if lane.serial else lane.bits
-        signed = lane.signed and not lane.serial
         wide = signed_bits(min(self.coefficients), max(self.coefficients)) + tree_bits(self.bits)
         text = "_".join(f"{c & 0xFFFFFFFF:08x}" for c in reversed(self.coefficients))
         own = {
             "W_BITS": self.bits, "UNIPOLAR": int(self.unipolar), "COEFFICIENTS": f"{32 * self.bits}'h{text}",
         }  # fmt: skip
-        return Dot(simd, pe, bits, signed, bits + tree_bits(simd) + wide + 1, beside, "ig_dot_bases", own, later=1)
+        bits = lane.cycle_bits + tree_bits(simd) + wide + 1
+        return Dot(simd, pe, lane.cycle_bits, lane.cycle_signed, bits, beside, "ig_dot_bases", own, later=1)

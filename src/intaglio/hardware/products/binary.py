@@ -29,6 +29,5 @@ class BinaryProduct(Product):
         return prices.binary[0] * lane.bits + prices.binary[1]
 
     def dot(self, simd: int, pe: int, lane: Lane, words: WeightWords, beside: int) -> Dot:
-        bits = 1 if lane.serial else lane.bits
-        signed = lane.signed and not lane.serial
-        return Dot(simd, pe, bits, signed, bits + tree_bits(simd) + 1, beside, kind="ig_dot_binary")
+        bits = lane.cycle_bits
+        return Dot(simd, pe, bits, lane.cycle_signed, bits + tree_bits(simd) + 1, beside, kind="ig_dot_binary")

@@ -29,10 +29,9 @@ class IntegerProduct(Product):
         return min(luts, prices.multiplier_block) if lane.dsp else luts
 
     def dot(self, simd: int, pe: int, lane: Lane, words: WeightWords, beside: int) -> Dot:
-        bits = (1 if lane.serial else lane.bits) + max(words.bits, 2) + tree_bits(simd)
-        signed = lane.signed and not lane.serial
+        bits = lane.cycle_bits + max(words.bits, 2) + tree_bits(simd)
         own = {"W_BITS": words.bits, "DSP": int(lane.dsp)}
-        return Dot(simd, pe, 1 if lane.serial else lane.bits, signed, bits, beside, special=own)
+        return Dot(simd, pe, lane.cycle_bits, lane.cycle_signed, bits, beside, special=own)
 
     def words(self, issued: IntArray, lane: Lane, prices: Prices, sum_bits: int) -> WeightWords:
         """Without multiplier blocks, mantissas and the shift that a row shares in a beat, where that is cheaper."""

@@ -33,6 +33,21 @@ class Lane:
     code: FloatCode | None = None
 
     @property
+    def planes(self) -> int:
+        """Cycles in which an activation comes: one, or one for each bit."""
+        return self.bits if self.serial else 1
+
+    @property
+    def cycle_bits(self) -> int:
+        """Bits of an activation that come in a cycle."""
+        return 1 if self.serial else self.bits
+
+    @property
+    def cycle_signed(self) -> bool:
+        """Whether these are two's complement: the sign of a serial one is its last plane, which is subtracted."""
+        return self.signed and not self.serial
+
+    @property
     def complement(self) -> int:
         """a + ~a of an activation a: what complements are cheaper than negations by."""
         return -1 if self.signed else (1 << self.bits) - 1

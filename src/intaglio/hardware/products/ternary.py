@@ -31,6 +31,5 @@ class TernaryProduct(Product):
         return prices.ternary[0] * lane.bits + prices.ternary[1]
 
     def dot(self, simd: int, pe: int, lane: Lane, words: WeightWords, beside: int) -> Dot:
-        bits = 1 if lane.serial else lane.bits
-        signed = lane.signed and not lane.serial
-        return Dot(simd, pe, bits, signed, bits + tree_bits(simd) + 1, beside, kind="ig_dot_ternary")
+        bits = lane.cycle_bits
+        return Dot(simd, pe, bits, lane.cycle_signed, bits + tree_bits(simd) + 1, beside, kind="ig_dot_ternary")

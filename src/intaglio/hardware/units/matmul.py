@@ -43,7 +43,7 @@ def _(op: MatMul | Conv2d, carving: Carving, index: int) -> None:
     found = window(node.name, stream, source.type.shape, op)
     words = found.channels // groups // fold.simd
     issuer = replace(
-        found, spare_luts=carving.spare_luts, folds=layer.outputs // fold.pe, repeat=lane.bits if lane.serial else 1,
+        found, spare_luts=carving.spare_luts, folds=layer.outputs // fold.pe, repeat=lane.planes,
         steps=chosen.schedule.steps((*layer.kernel, words)),
     )  # fmt: skip
     front = [] if aligned is None else [aligned]
@@ -73,14 +73,13 @@ def layer_of(
 def stages_of(chosen: Plan, shift_bits: int) -> list[Stage]:
     """The pipeline of a plan; `shift_bits` of the exponent of the activations come above them."""
     lane, fold, words = chosen.lane, chosen.fold, chosen.words
-    planes = lane.bits if lane.serial else 1
-    supply = chosen.supply.stage(fold.simd * lane.bits // planes, shift_bits, planes)
+    supply = chosen.supply.stage(fold.simd * lane.cycle_bits, shift_bits, lane.planes)
     dot = chosen.product.dot(fold.simd, fold.pe, lane, words, supply.beside)
     total = Accumulate(fold.pe, dot.sum_bits, chosen.sum_bits, words.shift_bits, shift_bits)
     if not lane.serial:
         return [supply, dot, total]
-    serial = Serial(fold.pe, dot.sum_bits, planes, lane.signed, supply.beside)
-    return [Planes(fold.simd, planes), supply, dot, serial, replace(total, in_bits=serial.out.bits)]
+    serial = Serial(fold.pe, dot.sum_bits, lane.planes, lane.signed, supply.beside)
+    return [Planes(fold.simd, lane.planes), supply, dot, serial, replace(total, in_bits=serial.out.bits)]
 
 
 @dataclass(frozen=True)
